@@ -1,1 +1,27 @@
-//! isa
+//! What Power instructions are and do.
+//!
+//! One file per chapter of the manual, each holding its table rows and its semantics: `branch`, `fixed`,
+//! `load_store`, `cr_spr`, `system`, `fp`, `vmx`, `vsx`, `vsx_fp`, `dfp`, `mma`, `prefixed`. The rows of all
+//! chapters make [`Op`], [`ROWS`], the decoder ([`decode`]) and [`exec`]; there is no other list of instructions.
+//!
+//! Semantics are generic over [`Builder`]; this crate has no dependency and no unsafe code.
+#![forbid(unsafe_code)]
+
+pub mod builder;
+pub mod encoding;
+pub mod fp;
+mod helper;
+mod insn;
+pub mod wide;
+
+pub mod branch;
+
+mod decode;
+mod table;
+
+pub use builder::{Acc, Barrier, Builder, CarryIn, Facility, Lane, Level, Mode, Op1, Op2, Program, Rel};
+pub use decode::decode;
+pub use encoding::Enc;
+pub use helper::Helper;
+pub use insn::Insn;
+pub use table::{Op, ROWS, Row, exec};
