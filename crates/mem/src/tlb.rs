@@ -1,0 +1,273 @@
+//! A processor's software TLB: effective pages to host addresses.
+//!
+//! Direct-mapped, one table for each of the three relocation/privilege modes. An entry holds the effective page as
+//! three tags (read, write, execute), each all-ones when that access must take the slow path, and the distance from
+//! effective to host address. The layout is `repr(C)` because translated code probes it.
+
+use std::sync::Arc;
+
+use crate::ram::{self, GuestRam, PAGE_SHIFT, PAGE_SIZE};
+
+/// Which table an access uses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+#[repr(u8)]
+pub enum TlbMode {
+    /// Relocation off.
+    Real = 0,
+    /// Relocation on, privileged.
+    Kernel = 1,
+    /// Relocation on, problem state.
+    User = 2,
+}
+
+/// Kind of access.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Access {
+    /// Data load.
+    Read,
+    /// Data store.
+    Write,
+    /// Instruction fetch.
+    Exec,
+}
+
+/// One entry; a tag is the effective page address, or `NO_PAGE`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct TlbEntry {
+    /// Tag for loads.
+    pub read: u64,
+    /// Tag for stores.
+    pub write: u64,
+    /// Tag for instruction fetch.
+    pub exec: u64,
+    /// Host address minus effective address.
+    pub addend: u64,
+}
+
+/// A tag that no access matches (it is not page-aligned).
+const NO_PAGE: u64 = u64::MAX;
+const EMPTY: TlbEntry = TlbEntry { read: NO_PAGE, write: NO_PAGE, exec: NO_PAGE, addend: 0 };
+
+/// log2 of the entries of one table.
+pub const TLB_BITS: u32 = 10;
+const SIZE: usize = 1 << TLB_BITS;
+const MASK: u64 = !(PAGE_SIZE - 1);
+
+/// The TLB of one processor. Entries are made by [`Tlb::insert`] alone, from pages of `ram`, which the TLB keeps
+/// alive: an entry's host address is always valid.
+pub struct Tlb {
+    tables: Box<[[TlbEntry; SIZE]; 3]>,
+    ram: Arc<GuestRam>,
+}
+
+impl Tlb {
+    /// An empty TLB over `ram`.
+    pub fn new(ram: Arc<GuestRam>) -> Self {
+        let v: Vec<[TlbEntry; SIZE]> = vec![[EMPTY; SIZE]; 3];
+        let tables: Box<[[TlbEntry; SIZE]; 3]> = match v.into_boxed_slice().try_into() {
+            Ok(t) => t,
+            Err(_) => unreachable!("three tables were made"),
+        };
+        Tlb { tables, ram }
+    }
+
+    /// The memory behind it.
+    #[inline(always)]
+    pub fn ram(&self) -> &Arc<GuestRam> {
+        &self.ram
+    }
+
+    #[inline(always)]
+    fn slot(&self, mode: TlbMode, ea: u64) -> &TlbEntry {
+        &self.tables[mode as usize][(ea >> PAGE_SHIFT) as usize & (SIZE - 1)]
+    }
+
+    /// Load 1, 2, 4 or 8 bytes (little-endian number) when the page is present and the access does not leave it.
+    #[inline(always)]
+    pub fn load(&self, mode: TlbMode, ea: u64, size: u8) -> Option<u64> {
+        let e = self.slot(mode, ea);
+        if ea.wrapping_add(size as u64 - 1) & MASK != e.read {
+            return None;
+        }
+        // SAFETY: the tag matched, so `ea + addend` lies in a page of `ram` (invariant of `Tlb`), and the last byte
+        // is in the same page.
+        Some(unsafe { ram::load_host(ea.wrapping_add(e.addend) as *const u8, size) })
+    }
+
+    /// Store 1, 2, 4 or 8 bytes (little-endian number); false when the slow path must do it.
+    #[inline(always)]
+    pub fn store(&self, mode: TlbMode, ea: u64, v: u64, size: u8) -> bool {
+        let e = self.slot(mode, ea);
+        if ea.wrapping_add(size as u64 - 1) & MASK != e.write {
+            return false;
+        }
+        // SAFETY: as in `load`.
+        unsafe { ram::store_host(ea.wrapping_add(e.addend) as *mut u8, v, size) };
+        true
+    }
+
+    /// Load 16 bytes as a little-endian number; each half is atomic when aligned.
+    #[inline(always)]
+    pub fn load16(&self, mode: TlbMode, ea: u64) -> Option<u128> {
+        let e = self.slot(mode, ea);
+        if ea.wrapping_add(15) & MASK != e.read {
+            return None;
+        }
+        let p = ea.wrapping_add(e.addend) as *const u8;
+        // SAFETY: as in `load`.
+        unsafe { Some(ram::load_host(p, 8) as u128 | (ram::load_host(p.add(8), 8) as u128) << 64) }
+    }
+
+    /// Store 16 bytes of a little-endian number; false when the slow path must do it.
+    #[inline(always)]
+    pub fn store16(&self, mode: TlbMode, ea: u64, v: u128) -> bool {
+        let e = self.slot(mode, ea);
+        if ea.wrapping_add(15) & MASK != e.write {
+            return false;
+        }
+        let p = ea.wrapping_add(e.addend) as *mut u8;
+        // SAFETY: as in `load`.
+        unsafe {
+            ram::store_host(p, v as u64, 8);
+            ram::store_host(p.add(8), (v >> 64) as u64, 8);
+        }
+        true
+    }
+
+    /// Compare and swap an aligned scalar; `None` when the slow path must do it.
+    #[inline]
+    pub fn cas(&self, mode: TlbMode, ea: u64, old: u64, new: u64, size: u8) -> Option<bool> {
+        let e = self.slot(mode, ea);
+        if ea & MASK != e.write || ea & (size as u64 - 1) != 0 {
+            return None;
+        }
+        // SAFETY: as in `load`; aligned, checked above.
+        Some(unsafe { ram::cas_host(ea.wrapping_add(e.addend) as *mut u8, old, new, size) })
+    }
+
+    /// Compare and swap an aligned quadword (little-endian numbers), returning what was found; `None` when the slow
+    /// path must do it. A compare and swap of equal values is an atomic quadword load of a writable page.
+    #[inline]
+    pub fn cas16(&self, mode: TlbMode, ea: u64, old: u128, new: u128) -> Option<u128> {
+        let e = self.slot(mode, ea);
+        if ea & MASK != e.write || ea & 15 != 0 {
+            return None;
+        }
+        // SAFETY: as in `cas`.
+        Some(unsafe { ram::cas16_host(ea.wrapping_add(e.addend) as *mut u8, old, new) })
+    }
+
+    /// Set the aligned 128-byte block holding `ea` to zero; false when the slow path must do it.
+    #[inline]
+    pub fn zero_block(&self, mode: TlbMode, ea: u64) -> bool {
+        let ea = ea & !127;
+        let e = self.slot(mode, ea);
+        if ea & MASK != e.write {
+            return false;
+        }
+        // SAFETY: as in `load`; an aligned block does not leave its page.
+        unsafe { std::ptr::write_bytes(ea.wrapping_add(e.addend) as *mut u8, 0, 128) };
+        true
+    }
+
+    /// Real address of `ea` when the access is present.
+    #[inline(always)]
+    pub fn real(&self, mode: TlbMode, ea: u64, access: Access) -> Option<u64> {
+        let e = self.slot(mode, ea);
+        let tag = match access {
+            Access::Read => e.read,
+            Access::Write => e.write,
+            Access::Exec => e.exec,
+        };
+        (ea & MASK == tag).then(|| ea.wrapping_add(e.addend).wrapping_sub(self.ram.host_base() as u64))
+    }
+
+    /// Enter the 4 KiB page of `ea`, at real address `ra`, with the given rights. Stores stay on the slow path when
+    /// code was made from the page. False (and nothing entered) when `ra` is not memory.
+    pub fn insert(&mut self, mode: TlbMode, ea: u64, ra: u64, r: bool, w: bool, x: bool) -> bool {
+        let Some(host) = self.ram.page(ra) else { return false };
+        let page = ea & MASK;
+        let w = w && self.ram.allow_quiet_stores(ra);
+        let e = &mut self.tables[mode as usize][(ea >> PAGE_SHIFT) as usize & (SIZE - 1)];
+        let tag = |on: bool| if on { page } else { NO_PAGE };
+        *e = TlbEntry { read: tag(r), write: tag(w), exec: tag(x), addend: (host as u64).wrapping_sub(page) };
+        true
+    }
+
+    /// Forget everything.
+    pub fn flush(&mut self) {
+        for t in self.tables.iter_mut() {
+            t.fill(EMPTY);
+        }
+    }
+
+    /// Forget the translated modes; real mode stays.
+    pub fn flush_translated(&mut self) {
+        for t in self.tables.iter_mut().skip(1) {
+            t.fill(EMPTY);
+        }
+    }
+
+    /// Forget one 4 KiB effective page in the translated modes.
+    pub fn flush_page(&mut self, ea: u64) {
+        let page = ea & MASK;
+        for t in self.tables.iter_mut().skip(1) {
+            let e = &mut t[(ea >> PAGE_SHIFT) as usize & (SIZE - 1)];
+            if e.read == page || e.write == page || e.exec == page {
+                *e = EMPTY;
+            }
+        }
+    }
+
+    /// Send stores to the page at real address `ra` to the slow path in every mode (code was made from it).
+    pub fn protect(&mut self, ra: u64) {
+        let Some(host) = self.ram.page(ra) else { return };
+        for t in self.tables.iter_mut() {
+            for e in t.iter_mut() {
+                if e.write != NO_PAGE && e.write.wrapping_add(e.addend) == host as u64 {
+                    e.write = NO_PAGE;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tlb() -> Tlb {
+        Tlb::new(Arc::new(GuestRam::new(1 << 20).unwrap()))
+    }
+
+    #[test]
+    fn only_what_was_entered_is_reached() {
+        let mut t = tlb();
+        assert_eq!(t.load(TlbMode::User, 0x7000_1000, 8), None);
+        assert!(t.insert(TlbMode::User, 0x7000_1234, 0x3000, true, false, false));
+        t.ram().write_u64_be(0x3ff8, 0x0102_0304_0506_0708).unwrap();
+        assert_eq!(t.load(TlbMode::User, 0x7000_1ff8, 8), Some(0x0807_0605_0403_0201));
+        assert_eq!(t.load(TlbMode::User, 0x7000_1ff9, 8), None, "leaves the page");
+        assert!(!t.store(TlbMode::User, 0x7000_1000, 1, 1), "not writable");
+        assert_eq!(t.load(TlbMode::Kernel, 0x7000_1000, 1), None, "other mode");
+        assert!(!t.insert(TlbMode::User, 0, 1 << 20, true, true, true), "outside memory");
+        assert_eq!(t.real(TlbMode::User, 0x7000_1010, Access::Read), Some(0x3010));
+        t.flush_page(0x7000_1fff);
+        assert_eq!(t.load(TlbMode::User, 0x7000_1000, 1), None);
+    }
+
+    #[test]
+    fn a_code_page_is_not_quietly_writable() {
+        let mut t = tlb();
+        t.ram().mark_code(0x3000);
+        assert!(t.insert(TlbMode::Real, 0x3000, 0x3000, true, true, true));
+        assert!(!t.store(TlbMode::Real, 0x3000, 1, 4));
+        assert!(t.insert(TlbMode::Real, 0x5000, 0x5000, true, true, true));
+        assert!(t.store(TlbMode::Real, 0x5000, 1, 4));
+        assert!(t.ram().mark_code(0x5000), "an entry exists");
+        t.protect(0x5000);
+        assert!(!t.store(TlbMode::Real, 0x5000, 1, 4));
+        assert_eq!(t.load(TlbMode::Real, 0x5000, 4), Some(1));
+    }
+}
