@@ -350,13 +350,22 @@ pub(crate) unsafe fn cas_host(p: *mut u8, old: u64, new: u64, size: u8) -> bool 
 pub(crate) unsafe fn cas16_host(p: *mut u8, old: u128, new: u128) -> u128 {
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("cmpxchg16b") {
-        #[target_feature(enable = "cmpxchg16b")]
-        unsafe fn native(p: *mut u128, old: u128, new: u128) -> u128 {
-            // SAFETY: the caller's.
-            unsafe { std::arch::x86_64::cmpxchg16b(p, old, new, Ordering::SeqCst, Ordering::SeqCst) }
+        let (lo, hi): (u64, u64);
+        // SAFETY: the caller's; the feature was checked; rbx, which the compiler keeps for itself, is restored.
+        unsafe {
+            std::arch::asm!(
+                "xchg rbx, {new_lo}",
+                "lock cmpxchg16b [{p}]",
+                "mov rbx, {new_lo}",
+                new_lo = inout(reg) new as u64 => _,
+                p = in(reg) p,
+                inout("rax") old as u64 => lo,
+                inout("rdx") (old >> 64) as u64 => hi,
+                in("rcx") (new >> 64) as u64,
+                options(nostack),
+            );
         }
-        // SAFETY: the caller's; the feature was checked.
-        return unsafe { native(p as *mut u128, old, new) };
+        return lo as u128 | (hi as u128) << 64;
     }
     // Hosts without a 16-byte compare and swap: all quadword atomics of the process take turns. Doubleword accesses
     // of other processors to the same quadword can then be seen half done, as the ISA allows for mixed sizes.
