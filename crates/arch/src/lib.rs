@@ -1,1 +1,15 @@
-//! arch
+//! The Power processor apart from its instructions: state, models, interrupts, address translation, time.
+#![forbid(unsafe_code)]
+
+pub mod fault;
+pub mod hpt;
+pub mod model;
+pub mod msr;
+pub mod shared;
+pub mod state;
+pub mod time;
+
+pub use fault::{Fault, Vector};
+pub use model::Model;
+pub use shared::{Shared, VcpuLink};
+pub use state::{CpuState, SlbEntry};

@@ -1,0 +1,11 @@
+//! The hashed page table of a partition (Book III, 6.7.9), owned by the hypervisor.
+
+use std::sync::atomic::AtomicU64;
+
+/// Hashed page table: PTE groups of eight 16-byte entries, outside the partition's memory.
+pub struct Hpt {
+    /// Two doublewords an entry.
+    pub words: Box<[AtomicU64]>,
+    /// log2 of the size in bytes.
+    pub shift: u32,
+}

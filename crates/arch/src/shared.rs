@@ -1,0 +1,98 @@
+//! What the processors of one partition share, and the word by which anybody reaches a running processor.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, RwLock};
+
+use mem::GuestRam;
+
+use crate::time::Timebase;
+
+/// Events that may wait for a processor, as bits of [`VcpuLink::events`].
+pub mod event {
+    /// External interrupt line asserted (level: stays while the controller asserts it).
+    pub const EXTERNAL: u32 = 1;
+    /// The decrementer's time may have come.
+    pub const DECREMENTER: u32 = 2;
+    /// A directed privileged doorbell arrived.
+    pub const DOORBELL: u32 = 4;
+    /// TLB entries must be dropped before the next translated access.
+    pub const TLB_FLUSH: u32 = 8;
+    /// System reset interrupt (H_SIGNAL_SYS_RESET).
+    pub const SYSTEM_RESET: u32 = 16;
+    /// Leave the run loop: pause, power-off, reboot, start/stop requests.
+    pub const LEAVE: u32 = 32;
+    /// H_PROD: wake from H_CEDE (sticky until the next cede).
+    pub const PROD: u32 = 64;
+}
+
+/// The cross-thread side of one virtual processor.
+#[derive(Debug, Default)]
+pub struct VcpuLink {
+    /// Non-zero: leave translated code (or the interpreter's fast loop) and look at `events`.
+    pub exit: AtomicU32,
+    /// See [`event`].
+    pub events: AtomicU32,
+    /// Newest TLB epoch this processor has obeyed.
+    pub tlb_seen: AtomicU64,
+    /// Whether the processor is executing guest instructions (then a flush must be waited for).
+    pub running: AtomicBool,
+    sleep: Mutex<()>,
+    wake: Condvar,
+}
+
+impl VcpuLink {
+    /// Post events and make the processor look.
+    pub fn post(&self, bits: u32) {
+        self.events.fetch_or(bits, Ordering::SeqCst);
+        self.exit.store(1, Ordering::SeqCst);
+        // The lock orders this wake-up after a sleeper's last look at `events`.
+        drop(self.sleep.lock().unwrap_or_else(|e| e.into_inner()));
+        self.wake.notify_all();
+    }
+
+    /// Take events back.
+    pub fn clear(&self, bits: u32) {
+        self.events.fetch_and(!bits, Ordering::SeqCst);
+    }
+
+    /// Events now.
+    pub fn pending(&self) -> u32 {
+        self.events.load(Ordering::SeqCst)
+    }
+
+    /// Sleep until one of `bits` is posted or the time is over.
+    pub fn wait(&self, bits: u32, timeout: Option<std::time::Duration>) {
+        let deadline = timeout.map(|t| std::time::Instant::now() + t);
+        let mut g = self.sleep.lock().unwrap_or_else(|e| e.into_inner());
+        while self.pending() & bits == 0 {
+            match deadline {
+                None => g = self.wake.wait(g).unwrap_or_else(|e| e.into_inner()),
+                Some(d) => {
+                    let left = d.saturating_duration_since(std::time::Instant::now());
+                    if left.is_zero() {
+                        return;
+                    }
+                    g = self.wake.wait_timeout(g, left).unwrap_or_else(|e| e.into_inner()).0;
+                }
+            }
+        }
+    }
+}
+
+/// Partition-wide processor state.
+pub struct Shared {
+    /// Memory of the partition.
+    pub ram: Arc<GuestRam>,
+    /// LPCR as the hypervisor set it for all processors (H_SET_MODE, H_REGISTER_PROC_TBL).
+    pub lpcr: AtomicU64,
+    /// Process table base and size (H_REGISTER_PROC_TBL): PRTB as in the partition table's second doubleword.
+    pub prtb: AtomicU64,
+    /// The clock.
+    pub tb: Timebase,
+    /// Processors by index.
+    pub vcpus: Vec<Arc<VcpuLink>>,
+    /// Counts TLB shoot-downs.
+    pub tlb_epoch: AtomicU64,
+    /// The hashed page table, when the partition has one.
+    pub hpt: RwLock<Option<Arc<crate::hpt::Hpt>>>,
+}
