@@ -1,0 +1,545 @@
+//! A private apt for ppc64el packages: the host's own configuration, keyrings and proxies, our own lists and archives.
+//!
+//! apt is started with a configuration file that is read after the host's and redirects everything apt writes into
+//! the cache; nothing of the host is changed and no root is needed. The sources are derived from those of the host:
+//! each Debian archive the host uses is asked for the suites of Debian 12 and its backports, under the keyring the
+//! host names for it, so signatures are checked as the host would check them. Third-party sources take no part.
+
+use crate::error::{GuestsError, Result, at};
+use crate::progress::{Progress, Step};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// Lists older than this are renewed before something new is fetched.
+const LISTS_ARE_FRESH_FOR: Duration = Duration::from_secs(24 * 3600);
+
+/// Keyring of the Debian archive, used when the host's source entry names none.
+const DEBIAN_KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// The Debian release guests are taken from.
+const RELEASE: &str = "bookworm";
+
+/// Suite names by which a source that was never updated is taken for one of Debian's.
+const DEBIAN_SUITES: &[&str] = &[
+    "buster",
+    "bullseye",
+    "bookworm",
+    "trixie",
+    "forky",
+    "duke",
+    "sid",
+    "oldoldstable",
+    "oldstable",
+    "stable",
+    "testing",
+    "unstable",
+];
+
+/// Fields of one package record, by name.
+pub(crate) type Record = BTreeMap<String, String>;
+
+/// The private apt, set up and with lists.
+pub(crate) struct Apt {
+    root: PathBuf,
+    progress: Progress,
+    updated_now: bool,
+}
+
+impl Apt {
+    /// Sets the private apt up under `root`; fetches the lists if there are none or they are old.
+    ///
+    /// # Errors
+    /// [`GuestsError::NoApt`] or [`GuestsError::NoDebianSource`] if the host cannot serve, others as they come.
+    pub(crate) fn open(root: PathBuf, progress: Progress) -> Result<Self> {
+        for program in ["apt-get", "apt-cache", "dpkg-deb"] {
+            if !in_path(program) {
+                return Err(GuestsError::NoApt { missing: program });
+            }
+        }
+        let sources = derive_sources(&host_targets()?, &|path| fs::read_to_string(path).ok());
+        if sources.is_empty() {
+            return Err(GuestsError::NoDebianSource);
+        }
+        for dir in ["state/lists/partial", "cache/archives/partial", "sources"] {
+            let dir = root.join(dir);
+            fs::create_dir_all(&dir).map_err(at(&dir))?;
+        }
+        write_file(&root.join("state/status"), "")?;
+        write_file(&root.join("apt.conf"), &configuration(&root))?;
+        let sources_path = root.join("sources/rhyp.sources");
+        let same = fs::read_to_string(&sources_path).is_ok_and(|old| old == sources);
+        write_file(&sources_path, &sources)?;
+        let mut apt = Self { root, progress, updated_now: false };
+        if !same || !apt.lists_are_fresh() {
+            apt.update()?;
+        }
+        Ok(apt)
+    }
+
+    /// All versions of a package, newest first; fetches the lists again if `accept` finds none good.
+    pub(crate) fn find(&mut self, package: &str, accept: impl Fn(&Record) -> bool) -> Result<Record> {
+        loop {
+            let text = self.read("apt-cache", &["show", package]).unwrap_or_default();
+            if let Some(record) = parse_records(&text).into_iter().find(|record| accept(record)) {
+                return Ok(record);
+            }
+            if self.updated_now {
+                return Err(GuestsError::NotFound {
+                    package: package.to_owned(),
+                    detail: self.last_complaint(),
+                });
+            }
+            self.update()?;
+        }
+    }
+
+    /// Downloads one package in the given version into `dir` and returns the file.
+    pub(crate) fn download(
+        &mut self,
+        package: &str,
+        version: &str,
+        dir: &Path,
+        what: &str,
+    ) -> Result<PathBuf> {
+        let step = self.progress.step(what);
+        let spec = format!("{package}={version}");
+        self.get(&["download", &spec], dir, &step)?;
+        only_deb(dir)
+    }
+
+    /// Downloads packages and all they depend on; returns the files.
+    pub(crate) fn download_closure(
+        &mut self,
+        packages: &[&str],
+        dir: &Path,
+        what: &str,
+    ) -> Result<Vec<PathBuf>> {
+        for package in packages {
+            self.find(package, |_| true)?;
+        }
+        let step = self.progress.step(what);
+        let partial = dir.join("partial");
+        fs::create_dir_all(&partial).map_err(at(&partial))?;
+        let archives = format!("Dir::Cache::archives={}", dir.display());
+        let mut arguments =
+            vec!["-o", &archives, "install", "--download-only", "--yes", "--no-install-recommends"];
+        arguments.extend_from_slice(packages);
+        self.get(&arguments, dir, &step)?;
+        debs(dir)
+    }
+
+    /// Unpacks a package file into `dir`, over what is there.
+    pub(crate) fn unpack(&self, deb: &Path, dir: &Path) -> Result<()> {
+        let output = Command::new("dpkg-deb")
+            .arg("-x")
+            .args([deb, dir])
+            .stdin(Stdio::null())
+            .output()
+            .map_err(at(Path::new("dpkg-deb")))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let detail = complaint(&String::from_utf8_lossy(&output.stderr));
+        Err(GuestsError::Program { program: "dpkg-deb", detail })
+    }
+
+    /// Fetches the lists. A source that fails is no failure yet: only a package that is then missing is one.
+    pub(crate) fn update(&mut self) -> Result<()> {
+        let step = self.progress.step("fetching the package lists for ppc64el");
+        let root = self.root.clone();
+        let outcome = self.get(&["update"], &root, &step);
+        self.updated_now = true;
+        let words = match &outcome {
+            Err(GuestsError::Program { detail, .. }) => detail.as_str(),
+            _ => "",
+        };
+        write_file(&self.root.join("complaint"), words)?;
+        // Some lists may have come, or old ones may do: a package missing from them brings us here again.
+        match outcome {
+            Ok(()) | Err(GuestsError::Program { .. }) => write_file(&self.root.join("updated"), ""),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Whether the lists in use were fetched by an earlier run.
+    pub(crate) fn lists_may_be_old(&self) -> bool {
+        !self.updated_now
+    }
+
+    fn last_complaint(&self) -> String {
+        match fs::read_to_string(self.root.join("complaint")) {
+            Ok(words) if !words.is_empty() => format!(" ({words})"),
+            _ => String::new(),
+        }
+    }
+
+    fn lists_are_fresh(&self) -> bool {
+        let age =
+            fs::metadata(self.root.join("updated")).and_then(|m| m.modified()).map(|time| time.elapsed());
+        matches!(age, Ok(Ok(age)) if age < LISTS_ARE_FRESH_FOR)
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.arg("-c").arg(self.root.join("apt.conf")).env("LC_ALL", "C").stdin(Stdio::null());
+        command
+    }
+
+    fn read(&self, program: &'static str, arguments: &[&str]) -> Result<String> {
+        let output = self.command(program).args(arguments).output().map_err(at(Path::new(program)))?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        let detail = complaint(&String::from_utf8_lossy(&output.stderr));
+        Err(GuestsError::Program { program, detail })
+    }
+
+    /// Runs apt-get in `dir` and follows its machine-readable progress.
+    fn get(&self, arguments: &[&str], dir: &Path, step: &Step) -> Result<()> {
+        let mut child = self
+            .command("apt-get")
+            .args(["-qq", "-o", "APT::Status-Fd=1"])
+            .args(arguments)
+            .current_dir(dir)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(at(Path::new("apt-get")))?;
+        let mut stderr = child.stderr.take();
+        let errors = std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            if let Some(stderr) = &mut stderr {
+                // What was read before an error is still worth showing.
+                let _ = stderr.read_to_end(&mut bytes);
+            }
+            bytes
+        });
+        if let Some(stdout) = child.stdout.take() {
+            for line in BufReader::new(stdout).split(b'\n').map_while(std::io::Result::ok) {
+                if let Some(percent) = status_percent(&String::from_utf8_lossy(&line)) {
+                    step.percent(percent);
+                }
+            }
+        }
+        let status = child.wait().map_err(at(Path::new("apt-get")))?;
+        let errors = errors.join().unwrap_or_default();
+        if status.success() {
+            return Ok(());
+        }
+        let detail = complaint(&String::from_utf8_lossy(&errors));
+        Err(GuestsError::Program { program: "apt-get", detail })
+    }
+}
+
+/// The configuration read after the host's own.
+fn configuration(root: &Path) -> String {
+    let root = root.display();
+    // Hooks of the host act on the host's own archives and services: none of them may run for us.
+    let mut text = String::new();
+    for hook in ["Pre-Invoke", "Post-Invoke", "Post-Invoke-Success", "Post-Invoke-Stats"] {
+        let _ = writeln!(text, "#clear APT::Update::{hook};");
+    }
+    for hook in ["Pre-Invoke", "Post-Invoke", "Pre-Install-Pkgs"] {
+        let _ = writeln!(text, "#clear DPkg::{hook};");
+    }
+    let _ = write!(
+        text,
+        "#clear APT::Architectures;
+APT::Architecture \"ppc64el\";
+APT::Architectures:: \"ppc64el\";
+#clear APT::Default-Release;
+#clear APT::Install-Recommends;
+APT::Install-Recommends \"false\";
+Acquire::Languages \"none\";
+Acquire::IndexTargets::deb::DEP-11::DefaultEnabled \"false\";
+Acquire::Retries \"2\";
+Dir::State \"{root}/state\";
+Dir::State::lists \"{root}/state/lists\";
+Dir::State::status \"{root}/state/status\";
+Dir::State::extended_states \"{root}/state/extended_states\";
+Dir::Cache \"{root}/cache\";
+Dir::Cache::archives \"{root}/cache/archives\";
+Dir::Cache::pkgcache \"{root}/cache/pkgcache.bin\";
+Dir::Cache::srcpkgcache \"{root}/cache/srcpkgcache.bin\";
+Dir::Log \"{root}/log\";
+Dir::Etc::sourcelist \"/dev/null\";
+Dir::Etc::sourceparts \"{root}/sources\";
+Dir::Etc::preferences \"/dev/null\";
+Dir::Etc::preferencesparts \"/dev/null\";
+"
+    );
+    text
+}
+
+/// What the host's apt says about one of its package indices.
+#[derive(Debug, Clone, Default)]
+struct HostTarget {
+    origin: String,
+    release: String,
+    component: String,
+    repository: String,
+    /// File and line of the source entry, as `FILE:LINE`.
+    entry: String,
+}
+
+/// Asks the host's apt, under the host's own configuration, for its package indices.
+fn host_targets() -> Result<Vec<HostTarget>> {
+    let output = Command::new("apt-get")
+        .args(["indextargets", "Created-By: Packages"])
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .output()
+        .map_err(at(Path::new("apt-get")))?;
+    if !output.status.success() {
+        let detail = complaint(&String::from_utf8_lossy(&output.stderr));
+        return Err(GuestsError::Program { program: "apt-get", detail });
+    }
+    let field = |record: &Record, name: &str| record.get(name).cloned().unwrap_or_default();
+    let text = String::from_utf8_lossy(&output.stdout);
+    Ok(parse_records(&text)
+        .iter()
+        .map(|record| HostTarget {
+            origin: field(record, "Origin"),
+            release: field(record, "Release"),
+            component: field(record, "Component"),
+            repository: field(record, "Repo-URI"),
+            entry: field(record, "Sourcesentry"),
+        })
+        .collect())
+}
+
+/// Writes the private source list: one entry for each Debian archive of the host and suite we want.
+///
+/// `read` returns the text of one of the host's source files. The result is empty if no archive is Debian's.
+fn derive_sources(targets: &[HostTarget], read: &dyn Fn(&str) -> Option<String>) -> String {
+    let mut entries = BTreeSet::new();
+    for target in targets.iter().filter(|target| is_debian(target)) {
+        let security = target.release.contains("security") || target.release.ends_with("/updates");
+        let suites: &[&str] = if security { &["-security"] } else { &["", "-updates", "-backports"] };
+        let signed_by = signed_by(&target.entry, read);
+        for suite in suites {
+            let mut entry = format!(
+                "Types: deb\nURIs: {}\nSuites: {RELEASE}{suite}\nComponents: main\n",
+                target.repository
+            );
+            if !signed_by.is_empty() {
+                let _ = writeln!(entry, "Signed-By: {signed_by}");
+            }
+            entries.insert(entry);
+        }
+    }
+    Vec::from_iter(entries).join("\n")
+}
+
+fn is_debian(target: &HostTarget) -> bool {
+    if target.component != "main" || target.repository.is_empty() || target.repository.starts_with("cdrom:") {
+        return false;
+    }
+    if !target.origin.is_empty() {
+        return target.origin == "Debian" || target.origin == "Debian Backports";
+    }
+    let base = target.release.split(['-', '/']).next().unwrap_or_default();
+    DEBIAN_SUITES.contains(&base)
+}
+
+/// The value of `Signed-By` for a private entry: the one of the host's entry, else Debian's keyring, else nothing.
+fn signed_by(entry: &str, read: &dyn Fn(&str) -> Option<String>) -> String {
+    let named = entry.rsplit_once(':').and_then(|(file, line)| {
+        let text = read(file)?;
+        let line: usize = line.parse().ok()?;
+        if file.ends_with(".sources") { stanza_signed_by(&text, line) } else { line_signed_by(&text, line) }
+    });
+    named.unwrap_or_else(|| {
+        if Path::new(DEBIAN_KEYRING).exists() { DEBIAN_KEYRING.to_owned() } else { String::new() }
+    })
+}
+
+/// `[signed-by=...]` of line `line` (from 1) of a one-line-style source list.
+fn line_signed_by(text: &str, line: usize) -> Option<String> {
+    let entry = text.lines().nth(line.checked_sub(1)?)?;
+    let options = entry.split_once('[')?.1.split_once(']')?.0;
+    let value = options.split_whitespace().find_map(|option| option.strip_prefix("signed-by="))?;
+    Some(value.replace(',', " "))
+}
+
+/// `Signed-By:` with its continuation lines of the stanza that reaches to or over line `line` (from 1).
+///
+/// apt gives the number of the stanza's first line or one near it, so the stanza is found by its extent.
+fn stanza_signed_by(text: &str, line: usize) -> Option<String> {
+    let lines: Vec<&str> = text.lines().collect();
+    let blank = |i: usize| lines.get(i).is_none_or(|line| line.trim().is_empty());
+    let mut first = line.checked_sub(1)?.min(lines.len().checked_sub(1)?);
+    while blank(first) && first + 1 < lines.len() {
+        first += 1;
+    }
+    while first > 0 && !blank(first - 1) {
+        first -= 1;
+    }
+    let end = (first..lines.len()).find(|&i| blank(i)).unwrap_or(lines.len());
+    let stanza = lines.get(first..end)?;
+    let is_field = |line: &&str| line.to_ascii_lowercase().starts_with("signed-by:");
+    let at = stanza.iter().position(is_field)?;
+    let mut value = stanza[at]["signed-by:".len()..].trim().to_owned();
+    for more in stanza[at + 1..].iter().take_while(|line| line.starts_with([' ', '\t'])) {
+        value.push('\n');
+        value.push_str(more);
+    }
+    Some(value)
+}
+
+/// Splits text in the form of Debian control files into records; continuation lines are dropped.
+fn parse_records(text: &str) -> Vec<Record> {
+    let mut records = Vec::new();
+    for paragraph in text.split("\n\n") {
+        let mut record = Record::new();
+        for line in paragraph.lines().filter(|line| !line.starts_with([' ', '\t'])) {
+            if let Some((name, value)) = line.split_once(':') {
+                record.insert(name.to_owned(), value.trim().to_owned());
+            }
+        }
+        if !record.is_empty() {
+            records.push(record);
+        }
+    }
+    records
+}
+
+/// Percent of a `dlstatus:ITEM:PERCENT:TEXT` line.
+fn status_percent(line: &str) -> Option<f64> {
+    line.strip_prefix("dlstatus:")?.split(':').nth(1)?.parse().ok()
+}
+
+/// Why an apt program failed, on one line: its first error, else its first warning, else its last words.
+fn complaint(stderr: &str) -> String {
+    let pick = |mark: &str| stderr.lines().find_map(|line| line.strip_prefix(mark)).map(str::trim);
+    let words =
+        pick("E:").or_else(|| pick("W:")).or_else(|| stderr.lines().rev().find(|l| !l.trim().is_empty()));
+    words.unwrap_or("no reason given").trim().to_owned()
+}
+
+fn in_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
+}
+
+fn write_file(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).map_err(at(path))
+}
+
+/// The package files of a directory, in order of their names.
+fn debs(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).map_err(at(dir))? {
+        let path = entry.map_err(at(dir))?.path();
+        if path.extension().is_some_and(|e| e == "deb") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn only_deb(dir: &Path) -> Result<PathBuf> {
+    let missing =
+        || GuestsError::BadFile { path: dir.to_path_buf(), what: "apt-get left no package here".to_owned() };
+    debs(dir)?.pop().ok_or_else(missing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(origin: &str, release: &str, component: &str, repository: &str, entry: &str) -> HostTarget {
+        let owned = |s: &str| s.to_owned();
+        HostTarget {
+            origin: owned(origin),
+            release: owned(release),
+            component: owned(component),
+            repository: owned(repository),
+            entry: owned(entry),
+        }
+    }
+
+    #[test]
+    fn sources_follow_the_hosts_debian_mirrors_only() {
+        let targets = [
+            target("Debian", "bookworm", "main", "http://mirror.example/debian/", "/e/debian.list:2"),
+            target("Debian", "bookworm", "contrib", "http://mirror.example/debian/", "/e/debian.list:2"),
+            target("Debian", "bookworm-security", "main", "http://mirror.example/sec/", "/e/debian.list:3"),
+            target("", "bookworm", "stable", "http://third.example/", "/e/third.list:1"),
+            target("Third", "bookworm", "main", "http://third.example/", "/e/third.list:1"),
+            target("", "cloud-sdk-bookworm", "main", "http://third.example/", "/e/third.list:1"),
+            target("Debian", "bookworm", "main", "cdrom:[disc]/", "/e/debian.list:4"),
+        ];
+        let list = "# x\ndeb [arch=amd64 signed-by=/k/a.gpg,/k/b.gpg] http://mirror.example/debian bookworm main\n\
+                    deb [signed-by=/k/s.gpg] http://mirror.example/sec bookworm-security main\n";
+        let sources = derive_sources(&targets, &|_| Some(list.to_owned()));
+        assert!(!sources.contains("third"), "{sources}");
+        assert!(!sources.contains("cdrom"), "{sources}");
+        let entries: Vec<_> = sources.split("\n\n").collect();
+        assert_eq!(entries.len(), 4, "{sources}");
+        for suite in ["bookworm", "bookworm-updates", "bookworm-backports"] {
+            let wanted = format!(
+                "Types: deb\nURIs: http://mirror.example/debian/\nSuites: {suite}\nComponents: main\n\
+                 Signed-By: /k/a.gpg /k/b.gpg"
+            );
+            assert!(entries.iter().any(|e| e.trim() == wanted), "{suite} in {sources}");
+        }
+        assert!(
+            sources.contains("Suites: bookworm-security\nComponents: main\nSigned-By: /k/s.gpg"),
+            "{sources}"
+        );
+    }
+
+    #[test]
+    fn a_source_never_updated_is_known_by_its_suite() {
+        assert!(is_debian(&target("", "trixie-updates", "main", "http://m/", "")));
+        assert!(is_debian(&target("", "stable", "main", "http://m/", "")));
+        assert!(!is_debian(&target("", "noble", "main", "http://m/", "")));
+        assert!(!is_debian(&target("Ubuntu", "stable", "main", "http://m/", "")));
+    }
+
+    #[test]
+    fn the_key_of_a_stanza_is_found_from_any_of_its_lines() {
+        let text =
+            "Types: deb\nURIs: a\nSigned-By: /k/1\n\nTypes: deb\nURIs: b\nSigned-By:\n -----BEGIN\n .\n x\n";
+        for line in 1..=3 {
+            assert_eq!(stanza_signed_by(text, line).as_deref(), Some("/k/1"), "line {line}");
+        }
+        for line in 4..=40 {
+            assert_eq!(stanza_signed_by(text, line).as_deref(), Some("\n -----BEGIN\n .\n x"), "line {line}");
+        }
+        assert_eq!(stanza_signed_by("", 1), None);
+        assert_eq!(stanza_signed_by("Types: deb\n", 0), None);
+        assert_eq!(line_signed_by("deb http://m/ bookworm main\n", 1), None);
+    }
+
+    #[test]
+    fn apts_words_are_understood() {
+        assert_eq!(status_percent("dlstatus:2:12.3978:Retrieving file 2 of 2"), Some(12.3978));
+        assert_eq!(status_percent("pmstatus:x:1:y"), None);
+        assert_eq!(complaint("W: old\nE: first\nE: last\n"), "first");
+        assert_eq!(complaint("W: only\n"), "only");
+        assert_eq!(complaint("\n"), "no reason given");
+        let records =
+            parse_records("Package: a\nVersion: 2\nDescription: x\n more\n\nPackage: a\nVersion: 1\n\n");
+        assert_eq!(records.len(), 2);
+        assert_eq!(records[1]["Version"], "1");
+    }
+
+    #[test]
+    fn no_hook_of_the_host_survives_and_all_state_is_private() {
+        let text = configuration(Path::new("/c"));
+        for line in ["#clear APT::Update::Post-Invoke;", "#clear DPkg::Pre-Install-Pkgs;"] {
+            assert!(text.contains(line), "{line}");
+        }
+        for key in ["Dir::State ", "Dir::Cache ", "Dir::State::status ", "Dir::Cache::archives "] {
+            assert!(text.contains(&format!("{key}\"/c/")), "{key}");
+        }
+    }
+}
