@@ -1,7 +1,7 @@
 //! What Power instructions are and do.
 //!
 //! One file per chapter of the manual, each holding its table rows and its semantics: `branch`, `fixed`,
-//! `load_store`, `cr_spr`, `system`, `fp`, `vmx`, `vsx`, `vsx_fp`, `dfp`, `mma`, `prefixed`. The rows of all
+//! `load_store`, `cr_spr`, `system`, `fp`, `vmx`, `vsx`, `vsx_fp`, `vmx_fp`, `dfp`, `mma`, `prefixed`. The rows of all
 //! chapters make [`Op`], [`ROWS`], the decoder ([`decode`]) and [`exec`]; there is no other list of instructions.
 //!
 //! Semantics are generic over [`Builder`]; this crate has no dependency and no unsafe code.
@@ -15,6 +15,8 @@ mod insn;
 pub mod wide;
 
 pub mod branch;
+pub mod vmx_fp;
+pub mod vsx_fp;
 
 mod decode;
 mod table;

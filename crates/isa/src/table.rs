@@ -62,9 +62,9 @@ macro_rules! build {
     };
 }
 
-use crate::branch::branch_rows;
+use crate::{branch::branch_rows, fp::fp_rows, vmx_fp::vmx_fp_rows, vsx_fp::vsx_fp_rows};
 
-chain! { [branch_rows build] {} }
+chain! { [branch_rows fp_rows vsx_fp_rows vmx_fp_rows build] {} }
 
 impl Op {
     /// The row of this operation; `None` for `Undecoded` and `Invalid`.
