@@ -187,6 +187,20 @@ pub enum Op1 {
     Bswap16,
 }
 
+/// Two-operand operations seldom met, computed by [`crate::rare::eval`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)] // each is the instruction of its name
+pub enum Rare2 {
+    Cntlzdm,
+    Cnttzdm,
+    Cfuged,
+    Pdepd,
+    Pextd,
+    Addg6s,
+    Cdtbcd,
+    Cbcdtd,
+}
+
 /// How a scalar of memory is accessed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Acc {
@@ -284,6 +298,10 @@ pub trait Builder {
         let b = self.imm(b);
         self.op2(op, a, b)
     }
+    /// Two-operand operation seldom met.
+    fn rare2(&mut self, op: Rare2, a: Self::V, b: Self::V) -> Self::V;
+    /// Quotient of (`a` followed by 64 zeros) by `b` and whether it is not representable; the quotient is then 0.
+    fn divide_ext(&mut self, a: Self::V, b: Self::V, signed: bool) -> (Self::V, Self::C);
     /// `a rel b`, 64-bit.
     fn rel(&mut self, r: Rel, a: Self::V, b: Self::V) -> Self::C;
     /// Bit `n` of `a`, 0 = least significant.
@@ -367,6 +385,10 @@ pub trait Builder {
     fn load_w(&mut self, ea: Self::V, lane: Lane) -> Result<Self::W, Self::Stop>;
     /// Store 16 bytes as elements of `lane` bytes.
     fn store_w(&mut self, ea: Self::V, v: Self::W, lane: Lane) -> Result<(), Self::Stop>;
+    /// Load a quadword (`lq`) as one number in the mode's byte order; unaligned: alignment interrupt.
+    fn load_q(&mut self, ea: Self::V) -> Result<Self::W, Self::Stop>;
+    /// Store a quadword (`stq`) as one number in the mode's byte order; unaligned: alignment interrupt.
+    fn store_q(&mut self, ea: Self::V, v: Self::W) -> Result<(), Self::Stop>;
     /// Load and reserve `size` bytes (1, 2, 4, 8). Unaligned: alignment interrupt.
     fn larx(&mut self, ea: Self::V, size: u8) -> Result<Self::V, Self::Stop>;
     /// Store conditional; true when stored.
@@ -389,6 +411,10 @@ pub trait Builder {
     fn vsr(&mut self, n: u32) -> Self::W;
     /// Write VSR `n`.
     fn set_vsr(&mut self, n: u32, w: Self::W);
+    /// DOUBLE of the manual (Book I, 4.6.2): the single in the low word to double format, changing no NaN.
+    fn single_to_double(&mut self, v: Self::V) -> Self::V;
+    /// SINGLE of the manual (Book I, 4.6.3): a double to single format for storing, without rounding.
+    fn double_to_single(&mut self, v: Self::V) -> Self::V;
     /// A 128-bit constant.
     fn w_imm(&mut self, x: u128) -> Self::W;
     /// Doublewords `hi` (0) and `lo` (1) side by side.

@@ -12,9 +12,14 @@ pub mod encoding;
 pub mod fp;
 mod helper;
 mod insn;
+pub mod rare;
 pub mod wide;
 
 pub mod branch;
+pub mod cr_spr;
+pub mod fixed;
+pub mod load_store;
+pub mod system;
 pub mod vmx_fp;
 pub mod vsx_fp;
 
