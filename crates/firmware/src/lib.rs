@@ -5,5 +5,8 @@
 //! [`of_client::OfHost`], the device tree is a [`device::DeviceTree`].
 #![forbid(unsafe_code)]
 
+pub mod cas;
+pub mod claims;
 pub mod elf;
+pub mod of_client;
 pub mod stub;
