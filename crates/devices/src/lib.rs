@@ -5,11 +5,13 @@
 //! register conventions: those stand in the tables that call it.
 #![forbid(unsafe_code)]
 
+pub mod intc;
 pub mod rc;
 pub mod servers;
 #[cfg(test)]
 mod testing;
 pub mod xics;
+pub mod xive;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,7 +1,8 @@
 //! What the tests of several devices share.
 
+use crate::xive::{GuestMemory, NotMemory};
 use device::irq::VcpuLines;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
@@ -89,5 +90,30 @@ impl Rng {
 
     pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len() as u64) as usize]
+    }
+}
+
+/// A little partition memory from address 0.
+pub struct Ring(Vec<AtomicU32>);
+
+impl Ring {
+    pub fn new(bytes: usize) -> Self {
+        Ring((0..bytes / 4).map(|_| AtomicU32::new(0)).collect())
+    }
+
+    pub fn read(&self, addr: u64) -> u32 {
+        self.0[addr as usize / 4].load(Ordering::Acquire)
+    }
+}
+
+impl GuestMemory for Ring {
+    fn contains(&self, addr: u64, len: u64) -> bool {
+        addr.checked_add(len).is_some_and(|end| end <= self.0.len() as u64 * 4)
+    }
+
+    fn write_u32_be(&self, addr: u64, value: u32) -> Result<(), NotMemory> {
+        assert_eq!(addr % 4, 0);
+        self.0.get((addr / 4) as usize).ok_or(NotMemory)?.store(value, Ordering::Release);
+        Ok(())
     }
 }
