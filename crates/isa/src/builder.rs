@@ -389,6 +389,11 @@ pub trait Builder {
     fn load_q(&mut self, ea: Self::V) -> Result<Self::W, Self::Stop>;
     /// Store a quadword (`stq`) as one number in the mode's byte order; unaligned: alignment interrupt.
     fn store_q(&mut self, ea: Self::V, v: Self::W) -> Result<(), Self::Stop>;
+    /// Load `n` (0 to 16) bytes, the rest zero. `lane` 1: to the left end of the register in the order of memory; 16:
+    /// to its right end as a number in the mode's byte order in little-endian mode, else as for 1.
+    fn load_part(&mut self, ea: Self::V, n: Self::V, lane: Lane) -> Result<Self::W, Self::Stop>;
+    /// Store `n` (0 to 16) bytes, taken from where [`Builder::load_part`] puts them.
+    fn store_part(&mut self, ea: Self::V, v: Self::W, n: Self::V, lane: Lane) -> Result<(), Self::Stop>;
     /// Load and reserve `size` bytes (1, 2, 4, 8). Unaligned: alignment interrupt.
     fn larx(&mut self, ea: Self::V, size: u8) -> Result<Self::V, Self::Stop>;
     /// Store conditional; true when stored.
@@ -433,6 +438,18 @@ pub trait Builder {
     fn w2_sat(&mut self, op: W2, a: Self::W, b: Self::W) -> Self::W;
     /// Three-operand saturating vector operation: sets VSCR[SAT] when an element saturated.
     fn w3_sat(&mut self, op: W3, a: Self::W, b: Self::W, c: Self::W) -> Self::W;
+    /// CR6 from the mask of a vector comparison: LT when it is all ones, EQ when all zeros.
+    #[inline(always)]
+    fn cr6_from_mask(&mut self, w: Self::W) {
+        let (hi, lo) = (self.w_hi(w), self.w_lo(w));
+        let (all, any) = (self.op2(Op2::And, hi, lo), self.op2(Op2::Or, hi, lo));
+        let (ones, zero) = (self.imm(u64::MAX), self.imm(0));
+        let (all, none) = (self.rel(Rel::Eq, all, ones), self.rel(Rel::Eq, any, zero));
+        let (all, none) = (self.c_value(all), self.c_value(none));
+        let (all, none) = (self.op2i(Op2::Shl, all, 3), self.op2i(Op2::Shl, none, 1));
+        let field = self.op2(Op2::Or, all, none);
+        self.set_cr_field(6, field);
+    }
     /// A whole floating-point instruction, register operands to register results with its FPSCR effects (and CR1, CR
     /// field or XER results), including the floating-point enabled program interrupt.
     fn fp_insn(&mut self, f: FpInsn) -> Result<(), Self::Stop>;

@@ -27,7 +27,11 @@ fn build(prefixed: bool) -> Index {
     });
     let mut per: Vec<Vec<u16>> = vec![Vec::new(); 64];
     for &n in &order {
-        per[(ROWS[n as usize].enc.value >> 26) as usize].push(n);
+        // Part of the primary opcode may be an operand (TX of `plxv`).
+        let (mask, value) = (ROWS[n as usize].enc.mask >> 26, ROWS[n as usize].enc.value >> 26);
+        for po in (0..64).filter(|po| po & mask == value) {
+            per[po as usize].push(n);
+        }
     }
     let mut ix = Index { spans: vec![(0, 0); KEYS], list: Vec::new() };
     for (po, rows) in per.iter().enumerate() {

@@ -20,7 +20,11 @@ pub mod cr_spr;
 pub mod fixed;
 pub mod load_store;
 pub mod system;
+pub mod vmx;
+pub mod vmx_bits;
 pub mod vmx_fp;
+pub mod vmx_int;
+pub mod vsx;
 pub mod vsx_fp;
 
 mod decode;

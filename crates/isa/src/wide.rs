@@ -63,10 +63,6 @@ ops! {
         StringBL, StringBR, StringHL, StringHR,
         /// AES SubBytes.
         Sbox,
-        /// Single format in the low word of doubleword 0 to double format in doubleword 0, without rounding.
-        SingleToDouble,
-        /// Double format in doubleword 0 to single format in the low word of doubleword 0, as stores do (truncating).
-        DoubleToSingle,
         /// Zoned and national decimals, see `W2::Bcd*`.
         BcdCtn, BcdCtnCr,
         BcdCtsq, BcdCtsqCr,
@@ -249,8 +245,6 @@ pub fn eval1(op: W1, a: u128) -> u128 {
         W1::StringHL => bits::string(a, 16, false),
         W1::StringHR => bits::string(a, 16, true),
         W1::Sbox => crypto::sbox(a),
-        W1::SingleToDouble => (bits::single_to_double((a >> 64) as u32) as u128) << 64,
-        W1::DoubleToSingle => (bits::double_to_single((a >> 64) as u64) as u128) << 64,
         W1::BcdCtn => bcd::to_national(a).0,
         W1::BcdCtnCr => bcd::to_national(a).1.into(),
         W1::BcdCtsq => bcd::to_binary(a).0,

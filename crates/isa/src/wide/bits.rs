@@ -165,34 +165,3 @@ pub fn gather_n(a: u128, n: u32) -> u128 {
     }
     r.into()
 }
-
-/// Single format to double format (Book I, 4.6.2, "DOUBLE"); signalling NaNs stay signalling.
-#[inline(always)]
-pub fn single_to_double(w: u32) -> u64 {
-    let sign = u64::from(w >> 31) << 63;
-    let (exp, frac) = (w >> 23 & 0xff, u64::from(w & 0x7f_ffff));
-    sign | match (exp, frac) {
-        (0, 0) => 0,
-        (0, _) => {
-            let shift = frac.leading_zeros() - 40; // to put the leading one at bit 23
-            (u64::from(1023 - 126 - shift) << 52) | (frac << (shift + 29)) & 0xf_ffff_ffff_ffff
-        }
-        (255, _) => 0x7ff << 52 | frac << 29,
-        _ => u64::from(exp + 1023 - 127) << 52 | frac << 29,
-    }
-}
-
-/// Double format to single format as stores convert (Book I, 4.6.3, "SINGLE"): no rounding, denormals truncated.
-#[inline(always)]
-pub fn double_to_single(d: u64) -> u32 {
-    let exp = (d >> 52 & 0x7ff) as u32;
-    if exp > 896 || d << 1 == 0 {
-        ((d >> 32 & 0xc000_0000) | (d >> 29 & 0x3fff_ffff)) as u32
-    } else if exp >= 874 {
-        let frac = (d & 0xf_ffff_ffff_ffff) | 1 << 52;
-        (d >> 32 & 0x8000_0000) as u32 | (frac >> (897 - exp + 29)) as u32
-    } else {
-        // Undefined by the manual: the sign and no more.
-        (d >> 32 & 0x8000_0000) as u32
-    }
-}

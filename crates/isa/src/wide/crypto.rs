@@ -28,12 +28,7 @@ const fn sbox_table() -> [u8; 256] {
             inv = gmul(inv, x);
             k += 1;
         }
-        t[n] = inv
-            ^ inv.rotate_left(1)
-            ^ inv.rotate_left(2)
-            ^ inv.rotate_left(3)
-            ^ inv.rotate_left(4)
-            ^ 0x63;
+        t[n] = inv ^ inv.rotate_left(1) ^ inv.rotate_left(2) ^ inv.rotate_left(3) ^ inv.rotate_left(4) ^ 0x63;
         n += 1;
     }
     t

@@ -127,7 +127,9 @@ pub fn right_bytes(n: u64) -> u128 {
 
 #[inline(always)]
 pub fn shl_var(a: u128, b: u128) -> u128 {
-    ub::map3(a, a << 8, b, |x, next, n| ((x as u16) << 8 | next as u16).wrapping_shl((n & 7).into()).to_be_bytes()[0])
+    ub::map3(a, a << 8, b, |x, next, n| {
+        ((x as u16) << 8 | next as u16).wrapping_shl((n & 7).into()).to_be_bytes()[0]
+    })
 }
 #[inline(always)]
 pub fn shr_var(a: u128, b: u128) -> u128 {
