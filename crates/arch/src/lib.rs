@@ -3,6 +3,7 @@
 
 pub mod fault;
 pub mod hpt;
+pub mod mmu;
 pub mod model;
 pub mod msr;
 pub mod shared;

@@ -45,6 +45,8 @@ pub mod srr1 {
     pub const NO_EXECUTE: u64 = 1 << 28;
     /// ISI: protection violation.
     pub const PROTECTION: u64 = 1 << 27;
+    /// ISI: virtual page class key protection.
+    pub const KEY: u64 = 1 << 21;
 }
 
 /// DSISR bits (Book III, 7.5.3).
@@ -65,6 +67,8 @@ pub mod dsisr {
     pub const RADIX_CONFIG: u64 = 0x0008_0000;
     /// Reference or change bit could not be set.
     pub const RC: u64 = 0x0004_0000;
+    /// A page or process table lies outside the partition's memory.
+    pub const TABLE: u64 = 0x0002_0000;
 }
 
 /// LPCR bits that a partition's hypervisor sets (Book III, 2.2).
