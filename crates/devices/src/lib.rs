@@ -6,10 +6,14 @@
 #![forbid(unsafe_code)]
 
 pub mod intc;
+pub mod nvram;
 pub mod rc;
+pub mod rng;
+pub mod rtc;
 pub mod servers;
 #[cfg(test)]
 mod testing;
+pub mod vterm;
 pub mod xics;
 pub mod xive;
 

@@ -5,6 +5,9 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[repr(i64)]
 pub enum HcallError {
+    /// H_BUSY: not now; the caller shall try again.
+    #[error("H_BUSY")]
+    Busy = 1,
     /// H_HARDWARE: the caller cannot help it.
     #[error("H_HARDWARE")]
     Hardware = -1,

@@ -1,9 +1,9 @@
 //! What the tests of several devices share.
 
 use crate::xive::{GuestMemory, NotMemory};
-use device::irq::VcpuLines;
+use device::irq::{IrqKind, IrqLine, IrqSink, VcpuLines};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 /// Processor lines that can be looked at and waited for.
@@ -116,4 +116,26 @@ impl GuestMemory for Ring {
         self.0.get((addr / 4) as usize).ok_or(NotMemory)?.store(value, Ordering::Release);
         Ok(())
     }
+}
+
+/// Counts the pulses of the lines that end here.
+#[derive(Default)]
+pub struct Pulses(AtomicU64);
+
+impl Pulses {
+    pub fn line(self: &Arc<Self>, lisn: u32) -> IrqLine {
+        IrqLine::new(lisn, IrqKind::Msi, self.clone())
+    }
+
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl IrqSink for Pulses {
+    fn pulse(&self, _: u32) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn set_level(&self, _: u32, _: bool) {}
 }

@@ -233,6 +233,28 @@ impl Xive {
         }
     }
 
+    /// A load from a real address by the processor that is `server`; `None` if the address is in neither
+    /// the ESB pages nor the management area.
+    pub fn load(&self, server: u32, addr: u64, size: u32) -> Option<u64> {
+        if let Some(offset) = within(addr, ESB_BASE, self.esb_size()) {
+            return Some(self.esb_load(offset, size));
+        }
+        within(addr, TIMA_BASE, TIMA_SIZE).map(|offset| self.tima_load(server, offset, size))
+    }
+
+    /// A store to a real address by the processor that is `server`; answers whether the address is ours,
+    /// as for [`Self::load`].
+    pub fn store(&self, server: u32, addr: u64, size: u32, value: u64) -> bool {
+        if let Some(offset) = within(addr, ESB_BASE, self.esb_size()) {
+            self.esb_store(offset, size, value);
+        } else if let Some(offset) = within(addr, TIMA_BASE, TIMA_SIZE) {
+            self.tima_store(server, offset, size, value);
+        } else {
+            return false;
+        }
+        true
+    }
+
     fn management_load(&self, number: u32, offset: u64) -> Option<u64> {
         let mut s = lock(self.sources.get(number as usize)?);
         s.kind?;
@@ -304,6 +326,11 @@ impl Xive {
 /// How many inter-processor interrupts there are.
 fn ipi_count(servers: &ServerMap) -> u32 {
     servers.limit().min(lisn::IPIS.end)
+}
+
+/// How far an address is into an area.
+fn within(addr: u64, base: u64, size: u64) -> Option<u64> {
+    addr.checked_sub(base).filter(|&offset| offset < size)
 }
 
 /// All ones in `size` bytes.

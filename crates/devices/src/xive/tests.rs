@@ -226,6 +226,21 @@ fn management_area_bounds() {
 }
 
 #[test]
+fn real_addresses() {
+    let b = bench(1);
+    assert!(b.x.store(0, TIMA_OS + 0x11, 1, 5));
+    assert_eq!(b.x.load(0, TIMA_OS + 0x10, 2), Some(0x0005));
+    assert_eq!(b.x.load(0, ESB_BASE + 0x1_0d00, 8), Some(PQ_OFF as u64));
+    let (esb_end, tima_end) = (ESB_BASE + b.x.esb_size(), TIMA_BASE + TIMA_SIZE);
+    for addr in [0, ESB_BASE - 1, esb_end, TIMA_BASE - 1, tima_end, u64::MAX] {
+        assert_eq!((b.x.load(0, addr, 8), b.x.store(0, addr, 8, 0)), (None, false), "{addr:#x}");
+    }
+    for addr in [esb_end - 8, TIMA_BASE, tima_end - 8] {
+        assert_eq!((b.x.load(0, addr, 8), b.x.store(0, addr, 8, 0)), (Some(u64::MAX), true), "{addr:#x}");
+    }
+}
+
+#[test]
 fn rings_wrap_with_the_other_generation() {
     let b = bench(1);
     b.x.set_queue_config(1, 0, PRIO, 0x2000, 12).unwrap();
