@@ -67,10 +67,13 @@ use crate::fixed::fixed_rows;
 use crate::load_store::load_store_rows;
 use crate::system::system_rows;
 use crate::{branch::branch_rows, fp::fp_rows, vmx_fp::vmx_fp_rows, vsx_fp::vsx_fp_rows};
-use crate::{vmx::vmx_rows, vmx_bits::vmx_bits_rows, vmx_int::vmx_int_rows, vsx::vsx_rows};
+use crate::{mma::mma_rows, vmx::vmx_rows, vmx_bits::vmx_bits_rows, vmx_int::vmx_int_rows, vsx::vsx_rows};
 
-chain! { [branch_rows fixed_rows load_store_rows cr_spr_rows system_rows fp_rows vsx_fp_rows vmx_fp_rows vmx_rows vmx_int_rows vmx_bits_rows
-vsx_rows build] {} }
+chain! {
+    [branch_rows fixed_rows load_store_rows cr_spr_rows system_rows fp_rows vsx_fp_rows vmx_fp_rows vmx_rows
+     vmx_int_rows vmx_bits_rows vsx_rows mma_rows build]
+    {}
+}
 
 impl Op {
     /// The row of this operation; `None` for `Undecoded` and `Invalid`.
