@@ -168,7 +168,7 @@ impl DeviceTree {
 
     /// Adds a node named `name` (`base` or `base@unit`) after the other children of `parent`.
     ///
-    /// A name that a path could not spell (empty, or with `/` or a control character) is the caller's
+    /// A name that a path could not spell (empty, or with `/`, `:` or a control character) is the caller's
     /// mistake: such characters become `_`. With a stale `parent` the node hangs below the root.
     pub fn add_node(&mut self, parent: NodeId, name: &str) -> NodeId {
         debug_assert!(valid_node_name(name), "bad node name {name:?}");
@@ -463,7 +463,7 @@ impl DeviceTree {
     /// head without `/` that is looked up in `/aliases`. A component without a unit address takes the first
     /// child of that name; one that is only `@unit` takes the first child at that address; a name without
     /// its `manufacturer,` part matches too if no child has it in full. Unit addresses compare without
-    /// regard to case and leading zeros.
+    /// regard to case and leading zeros, but a child that is called exactly so comes first.
     ///
     /// Returns the node and the last component's arguments (the text after its `:`).
     pub fn resolve<'a>(&self, path: &'a str) -> Result<(NodeId, Option<&'a str>), PathError> {
@@ -519,15 +519,11 @@ impl DeviceTree {
             None => true,
             Some(u) => self.unit_address(c).is_some_and(|have| same_unit(have, u)),
         };
-        children
-            .iter()
-            .copied()
-            .find(|&c| (base.is_empty() || self.base_name(c) == base) && unit_fits(c))
-            .or_else(|| {
-                children.iter().copied().find(|&c| {
-                    self.base_name(c).split_once(',').is_some_and(|(_, short)| short == base) && unit_fits(c)
-                })
-            })
+        let first = |fits: &dyn Fn(NodeId) -> bool| children.iter().copied().find(|&c| fits(c));
+        let short = |c: NodeId| self.base_name(c).split_once(',').map(|(_, short)| short);
+        first(&|c| self.name(c) == component)
+            .or_else(|| first(&|c| (base.is_empty() || self.base_name(c) == base) && unit_fits(c)))
+            .or_else(|| first(&|c| short(c) == Some(base) && unit_fits(c)))
     }
 
     // ---- text ------------------------------------------------------------------------------------
@@ -586,10 +582,10 @@ impl Iterator for Walk<'_> {
 }
 
 fn valid_node_char(c: char) -> bool {
-    c.is_ascii_graphic() && c != '/'
+    c.is_ascii_graphic() && c != '/' && c != ':'
 }
 
-/// Whether a node may be called that: printable ASCII without `/`.
+/// Whether a node may be called that: printable ASCII without the characters that divide paths.
 pub(crate) fn valid_node_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(valid_node_char)
 }
@@ -678,6 +674,10 @@ mod tests {
         assert_eq!(path("/cpus/POWER9").unwrap(), "/cpus/PowerPC,POWER9@0");
         assert_eq!(path("/vdevice/vty@071000000").unwrap(), "/vdevice/vty@71000000");
         assert_eq!(path("scsi/disk").unwrap(), "/vdevice/v-scsi@71000003/disk@8000000000000000,0");
+        let mut t = t;
+        let v = t.find("/vdevice").unwrap();
+        let exact = t.add_node(v, "vty@071000000");
+        assert_eq!(t.find("/vdevice/vty@071000000"), Some(exact));
         assert_eq!(t.resolve("disk:1,\\boot").unwrap().1, Some("1,\\boot"));
         assert_eq!(t.resolve("/vdevice:x/vty:y").unwrap().1, Some("y"));
         assert_eq!(t.resolve("/vdevice:x/vty").unwrap().1, None);
