@@ -1,15 +1,20 @@
 //! The Power processor apart from its instructions: state, models, interrupts, address translation, time.
 #![forbid(unsafe_code)]
 
+pub mod cpu;
 pub mod fault;
+mod fp;
+mod helpers;
 pub mod hpt;
 pub mod mmu;
 pub mod model;
 pub mod msr;
 pub mod shared;
+pub mod spr;
 pub mod state;
 pub mod time;
 
+pub use cpu::{Cpu, Env, Exit, Flow, Stop};
 pub use fault::{Fault, Vector};
 pub use model::Model;
 pub use shared::{Shared, VcpuLink};

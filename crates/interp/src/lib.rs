@@ -1,1 +1,112 @@
-//! interp
+//! Engine 0: the interpreter. Instruction semantics come from `isa`; here stand the concrete values ([`Machine`])
+//! and the loop over predecoded instructions ([`Interpreter::run`]).
+#![forbid(unsafe_code)]
+
+mod code;
+mod machine;
+
+pub use code::{CodeCache, CodePage};
+pub use machine::Machine;
+
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+
+use arch::{Cpu, Exit, Stop};
+use isa::{Insn, Op};
+
+/// The interpreter of one processor: its cache of predecoded pages.
+#[derive(Default)]
+pub struct Interpreter {
+    cache: CodeCache,
+}
+
+impl Interpreter {
+    /// Run until something must be done outside, or about `budget` instructions are done.
+    pub fn run(&mut self, cpu: &mut Cpu, budget: u64) -> Exit {
+        let end = cpu.retired.saturating_add(budget);
+        loop {
+            if cpu.link.exit.load(Ordering::Relaxed) != 0
+                && let Some(e) = cpu.take_events()
+            {
+                return e;
+            }
+            if cpu.retired >= end {
+                return Exit::Budget;
+            }
+            cpu.refetch = false;
+            let cia = cpu.st.nia;
+            let page = match cpu.fetch_real(cia) {
+                Ok(ra) => self.cache.page(cpu, ra),
+                Err(s) => {
+                    if let Some(e) = cpu.handle_stop(s, cia, cia.wrapping_add(4)) {
+                        return e;
+                    }
+                    continue;
+                }
+            };
+            if let Some(e) = run_page(cpu, &page, end) {
+                return e;
+            }
+        }
+    }
+}
+
+/// Run inside one page of instructions. `None`: look around (events, another page), then go on at `nia`.
+fn run_page(cpu: &mut Cpu, page: &Rc<CodePage>, end: u64) -> Option<Exit> {
+    let mut m = Machine { cia: cpu.st.nia, nia: 0, branched: false, cpu };
+    let base = m.cia & !4095;
+    let mode = m.cpu.st.mode;
+    loop {
+        let slot = (m.cia as usize & 4095) >> 2;
+        let mut d = page.get(slot);
+        if d.op == Op::Undecoded {
+            d = page.decode(slot, mode.le, mode.level, &m.cpu.sh.ram);
+        }
+        let mut i = Insn::new(d.raw);
+        let mut len = 4;
+        if d.prefixed {
+            if m.cia & 63 == 60 {
+                // A prefixed instruction must not cross a 64-byte boundary (Book I, 1.6).
+                let cia = m.cia;
+                let s = m.cpu.alignment(cia);
+                m.cpu.prefixed = true;
+                return m.cpu.handle_stop(s, cia, cia);
+            }
+            i = Insn::prefixed(d.raw, page.raw(slot + 1, mode.le, &m.cpu.sh.ram));
+            m.cpu.prefixed = true;
+            len = 8;
+        }
+        m.nia = m.cia.wrapping_add(len);
+        m.cpu.retired += 1;
+        match isa::exec(d.op, &mut m, i) {
+            Ok(()) => {}
+            Err(s) => {
+                let (cia, next) = (m.cia, if mode.sf { m.nia } else { m.nia & 0xffff_ffff });
+                if matches!(s, Stop::Fault) {
+                    m.cpu.retired -= 1;
+                } else {
+                    m.cpu.prefixed = false;
+                }
+                return m.cpu.handle_stop(s, cia, next);
+            }
+        }
+        if d.prefixed {
+            m.cpu.prefixed = false;
+        }
+        m.cia = m.nia;
+        if !mode.sf {
+            m.cia &= 0xffff_ffff;
+        }
+        if m.cia & !4095 != base {
+            m.cpu.st.nia = m.cia;
+            return None;
+        }
+        if m.branched || m.cpu.refetch {
+            m.branched = false;
+            if m.cpu.refetch || m.cpu.link.exit.load(Ordering::Relaxed) != 0 || m.cpu.retired >= end {
+                m.cpu.st.nia = m.cia;
+                return None;
+            }
+        }
+    }
+}

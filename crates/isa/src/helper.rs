@@ -59,11 +59,6 @@ pub enum Helper {
     Rfebb,
     Tm,
     // vector and floating point whose semantics are long
-    Mffs,
-    Mtfsf,
-    Mtfsfi,
-    Mtfsb,
-    Mcrfs,
     Mfvscr,
     Mtvscr,
 }

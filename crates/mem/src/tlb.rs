@@ -1,6 +1,6 @@
 //! A processor's software TLB: effective pages to host addresses.
 //!
-//! Direct-mapped, one table for each of the three relocation/privilege modes. An entry holds the effective page as
+//! Direct-mapped, one table for each relocation/privilege mode. An entry holds the effective page as
 //! three tags (read, write, execute), each all-ones when that access must take the slow path, and the distance from
 //! effective to host address. The layout is `repr(C)` because translated code probes it.
 
@@ -14,11 +14,20 @@ use crate::ram::{self, GuestRam, PAGE_SHIFT, PAGE_SIZE};
 pub enum TlbMode {
     /// Relocation off.
     Real = 0,
-    /// Relocation on, privileged.
-    Kernel = 1,
     /// Relocation on, problem state.
-    User = 2,
+    User = 1,
+    /// Relocation on, privileged.
+    Kernel = 2,
+    /// Privileged, stores to problem-state pages denied (AMR key 0).
+    KernelNoWrite = 3,
+    /// Privileged, loads from problem-state pages denied.
+    KernelNoRead = 4,
+    /// Privileged, problem-state pages denied.
+    KernelNoUser = 5,
 }
+
+/// Number of tables.
+pub const TLB_MODES: usize = 6;
 
 /// Kind of access.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -57,19 +66,21 @@ const MASK: u64 = !(PAGE_SIZE - 1);
 /// The TLB of one processor. Entries are made by [`Tlb::insert`] alone, from pages of `ram`, which the TLB keeps
 /// alive: an entry's host address is always valid.
 pub struct Tlb {
-    tables: Box<[[TlbEntry; SIZE]; 3]>,
+    tables: Box<[[TlbEntry; SIZE]; TLB_MODES]>,
+    /// Whether anything was entered since the table was last emptied.
+    used: [bool; TLB_MODES],
     ram: Arc<GuestRam>,
 }
 
 impl Tlb {
     /// An empty TLB over `ram`.
     pub fn new(ram: Arc<GuestRam>) -> Self {
-        let v: Vec<[TlbEntry; SIZE]> = vec![[EMPTY; SIZE]; 3];
-        let tables: Box<[[TlbEntry; SIZE]; 3]> = match v.into_boxed_slice().try_into() {
+        let v: Vec<[TlbEntry; SIZE]> = vec![[EMPTY; SIZE]; TLB_MODES];
+        let tables: Box<[[TlbEntry; SIZE]; TLB_MODES]> = match v.into_boxed_slice().try_into() {
             Ok(t) => t,
-            Err(_) => unreachable!("three tables were made"),
+            Err(_) => unreachable!("so many tables were made"),
         };
-        Tlb { tables, ram }
+        Tlb { tables, used: [false; TLB_MODES], ram }
     }
 
     /// The memory behind it.
@@ -189,6 +200,7 @@ impl Tlb {
         let Some(host) = self.ram.page(ra) else { return false };
         let page = ea & MASK;
         let w = w && self.ram.allow_quiet_stores(ra);
+        self.used[mode as usize] = true;
         let e = &mut self.tables[mode as usize][(ea >> PAGE_SHIFT) as usize & (SIZE - 1)];
         let tag = |on: bool| if on { page } else { NO_PAGE };
         *e = TlbEntry { read: tag(r), write: tag(w), exec: tag(x), addend: (host as u64).wrapping_sub(page) };
@@ -197,15 +209,19 @@ impl Tlb {
 
     /// Forget everything.
     pub fn flush(&mut self) {
-        for t in self.tables.iter_mut() {
-            t.fill(EMPTY);
-        }
+        self.flush_from(0);
     }
 
     /// Forget the translated modes; real mode stays.
     pub fn flush_translated(&mut self) {
-        for t in self.tables.iter_mut().skip(1) {
-            t.fill(EMPTY);
+        self.flush_from(1);
+    }
+
+    fn flush_from(&mut self, first: usize) {
+        for (t, used) in self.tables.iter_mut().zip(&mut self.used).skip(first) {
+            if std::mem::take(used) {
+                t.fill(EMPTY);
+            }
         }
     }
 
