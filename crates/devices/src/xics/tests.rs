@@ -1,6 +1,5 @@
 use super::*;
-use crate::testing::{Lines, Rng};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::testing::{Event, Lines, Rng, STRESS_SERVERS, Stressed, stress};
 
 const A: u32 = 0x1100;
 const B: u32 = 0x1101;
@@ -327,84 +326,54 @@ fn random_calls_do_no_harm() {
     assert_eq!(y.save(), s);
 }
 
-/// Four servers on four threads interrupt each other, sources pulse and change server meanwhile; every
-/// message that was posted before an interrupt must have been seen after it.
+impl Stressed for (Arc<Lines>, Xics) {
+    fn lines(&self) -> &Lines {
+        &self.0
+    }
+
+    fn send_ipi(&self, to: u32) {
+        self.1.h_ipi(to as u64, 4).unwrap();
+    }
+
+    fn pulse(&self, edge: usize) {
+        self.1.pulse([A, B][edge]);
+    }
+
+    fn set_level(&self, asserted: bool) {
+        self.1.set_level(L, asserted);
+    }
+
+    fn reroute(&self, r: &mut Rng) {
+        let number = r.pick(&[A, B, L]);
+        self.1.int_off(number).unwrap();
+        let (server, priority) = (r.below(STRESS_SERVERS as u64) as u32, 3 + r.below(4) as u32);
+        self.1.set_xive(number, server, priority).unwrap();
+    }
+
+    fn take(&self, me: u32, handle: &mut dyn FnMut(Event)) {
+        let xirr = self.1.h_xirr(me).unwrap();
+        handle(match xirr as u32 & XISR_MASK {
+            // Another thread may have been faster to take it away.
+            0 => return,
+            XISR_IPI => {
+                self.1.h_ipi(me as u64, 0xff).unwrap();
+                Event::Ipi
+            }
+            A => Event::Edge(0),
+            B => Event::Edge(1),
+            L => Event::Level,
+            other => panic!("source {other:#x}"),
+        });
+        self.1.h_eoi(me, xirr).unwrap();
+    }
+}
+
 #[test]
 fn nothing_is_lost_between_threads() {
-    const SERVERS: u32 = 4;
-    const SENDS: u64 = 20_000;
-    let (lines, x) = xics(SERVERS);
+    let s = xics(STRESS_SERVERS);
     for number in [A, B, L] {
-        x.set_xive(number, 0, 5).unwrap();
+        s.1.set_xive(number, 0, 5).unwrap();
     }
-    let mail: Vec<AtomicU64> = (0..SERVERS).map(|_| AtomicU64::new(0)).collect();
-    let events: Vec<AtomicU64> = (0..2).map(|_| AtomicU64::new(0)).collect();
-    let level_work = AtomicU64::new(0);
-    let read = AtomicU64::new(0);
-    let expected = SERVERS as u64 * SENDS + 3 * SENDS;
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        for me in 0..SERVERS {
-            let (x, lines, mail, events, level_work, read, stop) =
-                (&x, &lines, &mail, &events, &level_work, &read, &stop);
-            scope.spawn(move || {
-                let mut r = Rng::new(me as u64 + 7);
-                let mut to_send = SENDS;
-                x.h_cppr(me, 0xff).unwrap();
-                let handle = |xirr: u64| {
-                    let got = match xirr as u32 & XISR_MASK {
-                        XISR_IPI => {
-                            x.h_ipi(me as u64, 0xff).unwrap();
-                            mail[me as usize].swap(0, Ordering::SeqCst)
-                        }
-                        A => events[0].swap(0, Ordering::SeqCst),
-                        B => events[1].swap(0, Ordering::SeqCst),
-                        L => {
-                            x.set_level(L, false);
-                            level_work.swap(0, Ordering::SeqCst)
-                        }
-                        _ => 0,
-                    };
-                    if xirr as u32 & XISR_MASK != 0 {
-                        x.h_eoi(me, xirr).unwrap();
-                    }
-                    if read.fetch_add(got, Ordering::SeqCst) + got == expected {
-                        stop.store(true, Ordering::SeqCst);
-                        lines.finish();
-                    }
-                };
-                while !stop.load(Ordering::SeqCst) {
-                    if to_send > 0 {
-                        to_send -= 1;
-                        let to = r.below(SERVERS as u64);
-                        mail[to as usize].fetch_add(1, Ordering::SeqCst);
-                        x.h_ipi(to, 4).unwrap();
-                        if lines.level(me) {
-                            handle(x.h_xirr(me).unwrap());
-                        }
-                    } else if lines.wait(me) {
-                        handle(x.h_xirr(me).unwrap());
-                    }
-                }
-            });
-        }
-        let (x, events, level_work) = (&x, &events, &level_work);
-        scope.spawn(move || {
-            let mut r = Rng::new(99);
-            for i in 0..SENDS {
-                for (k, number) in [A, B].into_iter().enumerate() {
-                    events[k].fetch_add(1, Ordering::SeqCst);
-                    x.pulse(number);
-                }
-                level_work.fetch_add(1, Ordering::SeqCst);
-                x.set_level(L, true);
-                if i % 16 == 0 {
-                    let number = r.pick(&[A, B, L]);
-                    x.int_off(number).unwrap();
-                    x.set_xive(number, r.below(SERVERS as u64) as u32, 3 + r.below(4) as u32).unwrap();
-                }
-            }
-        });
-    });
-    assert_eq!(read.load(Ordering::SeqCst), expected);
+    (0..STRESS_SERVERS).for_each(|me| s.1.h_cppr(me, 0xff).unwrap());
+    stress(4000, &s);
 }

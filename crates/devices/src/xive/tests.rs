@@ -1,7 +1,6 @@
 use super::*;
 use crate::rc::HcallError;
-use crate::testing::{Lines, Ring, Rng};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::testing::{Event, Lines, Ring, Rng, STRESS_SERVERS, Stressed, stress};
 
 const A: u32 = 0x1100;
 const B: u32 = 0x1110;
@@ -513,79 +512,64 @@ fn random_calls_do_no_harm() {
     assert_eq!(c.x.save(), s);
 }
 
-/// Four servers on four threads interrupt each other through their trigger pages, a device pulses and
-/// raises a level while its sources change server; every message that was posted before an interrupt must
-/// have been seen after it.
+struct Guest {
+    bench: Bench,
+    queues: Vec<Mutex<Reader>>,
+}
+
+/// Event numbers of the device sources; those of the IPIs follow.
+const EVENTS: u64 = 3;
+
+impl Stressed for Guest {
+    fn lines(&self) -> &Lines {
+        &self.bench.lines
+    }
+
+    fn send_ipi(&self, to: u32) {
+        self.bench.trigger(to);
+    }
+
+    fn pulse(&self, edge: usize) {
+        self.bench.x.pulse([A, B][edge]);
+    }
+
+    fn set_level(&self, asserted: bool) {
+        self.bench.x.set_level(L, asserted);
+    }
+
+    fn reroute(&self, r: &mut Rng) {
+        let (source, eisn) = r.pick(&[(A, 1), (B, 2), (L, 3)]);
+        let server = r.below(STRESS_SERVERS as u64);
+        self.bench.x.set_source_config(2, source as u64, server, PRIO, eisn).unwrap();
+    }
+
+    fn take(&self, me: u32, handle: &mut dyn FnMut(Event)) {
+        self.bench.ack(me);
+        let mut queue = self.queues[me as usize].lock().unwrap();
+        while let Some(eisn) = queue.next(&self.bench.memory) {
+            let (event, source) = match eisn {
+                1 => (Event::Edge(0), A),
+                2 => (Event::Edge(1), B),
+                3 => (Event::Level, L),
+                _ => (Event::Ipi, me),
+            };
+            assert!(event != Event::Ipi || eisn as u64 == EVENTS + 1 + me as u64, "event {eisn} at {me}");
+            handle(event);
+            self.bench.store_eoi(source);
+        }
+        self.bench.cppr(me, 0xff);
+    }
+}
+
 #[test]
 fn nothing_is_lost_between_threads() {
-    const SERVERS: u32 = 4;
-    const SENDS: u64 = 20_000;
-    let b = bench(SERVERS);
-    for s in 0..SERVERS {
-        b.start(s, s, 0x100 + s as u64);
+    let bench = bench(STRESS_SERVERS);
+    for server in 0..STRESS_SERVERS {
+        bench.start(server, server, EVENTS + 1 + server as u64);
     }
-    b.start(A, 0, 1);
-    b.start(L, 0, 2);
-    let mail: Vec<AtomicU64> = (0..SERVERS).map(|_| AtomicU64::new(0)).collect();
-    let (edges, levels, read) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
-    let expected = SERVERS as u64 * SENDS + 2 * SENDS;
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        for me in 0..SERVERS {
-            let (b, mail, edges, levels, read, stop) = (&b, &mail, &edges, &levels, &read, &stop);
-            scope.spawn(move || {
-                let mut r = Rng::new(me as u64 + 3);
-                let mut to_send = SENDS;
-                let mut queue = Reader::new(me);
-                let mut handle = || {
-                    b.ack(me);
-                    while let Some(event) = queue.next(&b.memory) {
-                        let (count, source) = match event {
-                            1 => (edges.swap(0, Ordering::SeqCst), A),
-                            2 => {
-                                b.x.set_level(L, false);
-                                (levels.swap(0, Ordering::SeqCst), L)
-                            }
-                            _ => (mail[me as usize].swap(0, Ordering::SeqCst), me),
-                        };
-                        assert!(event < 3 || event == 0x100 + me, "event {event:#x} at the wrong server");
-                        b.store_eoi(source);
-                        if read.fetch_add(count, Ordering::SeqCst) + count == expected {
-                            stop.store(true, Ordering::SeqCst);
-                            b.lines.finish();
-                        }
-                    }
-                    b.cppr(me, 0xff);
-                };
-                while !stop.load(Ordering::SeqCst) {
-                    if to_send > 0 {
-                        to_send -= 1;
-                        let to = r.below(SERVERS as u64) as u32;
-                        mail[to as usize].fetch_add(1, Ordering::SeqCst);
-                        b.trigger(to);
-                        if b.lines.level(me) {
-                            handle();
-                        }
-                    } else if b.lines.wait(me) {
-                        handle();
-                    }
-                }
-            });
-        }
-        let (b, edges, levels) = (&b, &edges, &levels);
-        scope.spawn(move || {
-            let mut r = Rng::new(99);
-            for i in 0..SENDS {
-                edges.fetch_add(1, Ordering::SeqCst);
-                b.x.pulse(A);
-                levels.fetch_add(1, Ordering::SeqCst);
-                b.x.set_level(L, true);
-                if i % 16 == 0 {
-                    let (source, eisn) = r.pick(&[(A, 1), (L, 2)]);
-                    b.x.set_source_config(2, source as u64, r.below(SERVERS as u64), PRIO, eisn).unwrap();
-                }
-            }
-        });
-    });
-    assert_eq!(read.load(Ordering::SeqCst), expected);
+    for (source, eisn) in [(A, 1), (B, 2), (L, 3)] {
+        bench.start(source, 0, eisn);
+    }
+    let queues = (0..STRESS_SERVERS).map(|s| Mutex::new(Reader::new(s))).collect();
+    stress(4000, &Guest { bench, queues });
 }
