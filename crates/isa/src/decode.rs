@@ -110,5 +110,11 @@ mod tests {
     fn known_words() {
         assert_eq!(decode(Insn::new(0x4e80_0020), Level::V2_07), Op::Bclr);
         assert_eq!(decode(Insn::new(0), Level::V3_1), Op::Invalid);
+        // pld r3,-8 relative to the instruction; plxv vs63,0(r4); xxspltiw vs34,1
+        assert_eq!(decode(Insn::prefixed(0x0413_ffff, 0xe460_fff8), Level::V3_1), Op::Pld);
+        assert_eq!(decode(Insn::prefixed(0x0613_ffff, 0x3860_fff8), Level::V3_1), Op::Paddi);
+        assert_eq!(decode(Insn::prefixed(0x0400_0000, 0xcfe4_0000), Level::V3_1), Op::Plxv);
+        assert_eq!(decode(Insn::prefixed(0x0500_0000, 0x8047_0001), Level::V3_1), Op::Xxspltiw);
+        assert_eq!(decode(Insn::prefixed(0x0500_0000, 0x8047_0001), Level::V3_0), Op::Invalid);
     }
 }

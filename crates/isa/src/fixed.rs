@@ -113,7 +113,7 @@ macro_rules! fixed_rows {
         Sradi    "sradi"    xs(31, 413) V2_06 "RA,RS,SH"     sradi;
         Srad     "srad"     x(31, 794)  V2_06 "RA,RS,RB"     srad;
         Extswsli "extswsli" xs(31, 445) V3_0  "RA,RS,SH"     extswsli;
-        Paddi    "paddi"    prefixed(2, 15, 0, crate::encoding::d(14)) V3_1 "RT,RA,SI,R" paddi;
+        Paddi    "paddi"    prefixed(2, 8, 0, crate::encoding::d(14)) V3_1 "RT,RA,SI,R" paddi;
     } } } };
 }
 pub(crate) use fixed_rows;
