@@ -5,7 +5,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::Machine;
+use common::{BASE, Machine};
 use isa::Insn;
 
 const VECTORS: &str = include_str!("../../../tests/insns/vec.vec");
@@ -20,6 +20,8 @@ fn outcome(m: &Machine, expected: &str) -> String {
             _ if e.len() == 32 => format!("{:032x}", m.vsr[34]),
             [b'r', ..] => format!("r{:x}", m.gpr[3]),
             [b'h', ..] => format!("h{:016x}", m.vsr[34] >> 64),
+            [b'n', ..] => format!("n{:032x}", m.vsr[35]),
+            [b'w', ..] => m.mem[..64].iter().fold("w".into(), |s, b| format!("{s}{b:02x}")),
             [b'f', ..] => format!("f{:x}", m.cr),
             _ => continue,
         });
@@ -52,8 +54,18 @@ fn recorded_results() {
                 words.push(u32::from_str_radix(item, 16).unwrap());
                 continue;
             }
+            if let Some(q) = item.strip_prefix('q') {
+                m.gpr[7] = u64::from_str_radix(q, 16).unwrap();
+                continue;
+            }
             let at: usize = item[1..].parse().unwrap();
             match &item[..1] {
+                "o" => {
+                    m.gpr[6] = BASE + 16 + at as u64;
+                    for n in 0..4 {
+                        m.mem[16 * n..][..16].copy_from_slice(&values[26 + n].to_be_bytes());
+                    }
+                }
                 r @ ("t" | "a" | "b" | "c") => {
                     let n = "tabc".find(r).unwrap();
                     m.vsr[34 + n] = values[at];

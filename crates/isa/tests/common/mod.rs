@@ -1,4 +1,4 @@
-//! A machine of registers and 256 bytes of memory that computes what the rows say.
+//! A machine of registers and 128 bytes of memory that computes what the rows say.
 
 use isa::{
     Acc, Barrier, Builder, CarryIn, Facility, Helper, Insn, Lane, Level, Mode, Op1, Op2, Program, Rel,
@@ -16,6 +16,9 @@ pub enum Stop {
     Memory,
 }
 
+/// Where memory begins.
+pub const BASE: u64 = 0x2000_0000;
+
 pub struct Machine {
     pub mode: Mode,
     pub gpr: [u64; 32],
@@ -23,22 +26,22 @@ pub struct Machine {
     pub cr: u32,
     pub sat: bool,
     pub cia: u64,
-    /// Memory at addresses 0..256.
-    pub mem: [u8; 256],
+    /// Memory from address `BASE` on.
+    pub mem: [u8; 128],
 }
 
 impl Machine {
     pub fn new(le: bool) -> Self {
         let mode =
             Mode { sf: true, le, pr: false, fp: true, vec: true, vsx: true, fe: false, level: Level::V3_1 };
-        Machine { mode, gpr: [0; 32], vsr: [0; 64], cr: 0, sat: false, cia: 0, mem: [0; 256] }
+        Machine { mode, gpr: [0; 32], vsr: [0; 64], cr: 0, sat: false, cia: 0, mem: [0; 128] }
     }
     /// Decode and run one instruction.
     pub fn run(&mut self, i: Insn) -> Result<(), Stop> {
         isa::exec(isa::decode(i, self.mode.level), self, i)
     }
     fn span(&mut self, ea: u64, n: usize) -> Result<&mut [u8], Stop> {
-        let at = usize::try_from(ea).map_err(|_| Stop::Memory)?;
+        let at: usize = ea.checked_sub(BASE).and_then(|at| at.try_into().ok()).ok_or(Stop::Memory)?;
         self.mem.get_mut(at..).and_then(|m| m.get_mut(..n)).ok_or(Stop::Memory)
     }
     /// Swap the bytes of each element where memory order differs from register order.
