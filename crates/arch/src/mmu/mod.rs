@@ -6,6 +6,8 @@
 
 pub mod hash;
 pub mod radix;
+pub mod slb;
+pub mod tlbie;
 
 #[cfg(test)]
 mod tests;

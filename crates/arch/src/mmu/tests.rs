@@ -1,5 +1,6 @@
 //! Translation against tables built in guest memory.
 
+mod hash;
 mod radix;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,0 +1,83 @@
+//! What an invalidation means for a software TLB, and the decoding of `tlbie` and `tlbiel` (Book III, 6.9.3.3).
+
+/// Entries of the translated modes that a processor must drop before it goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TlbInvalidate {
+    /// None: what was invalidated is not kept.
+    None,
+    /// All of them.
+    All,
+    /// Those of a process (radix). A processor that runs another process than `0` and this one holds none, provided
+    /// that it drops problem-state translations whenever PIDR changes.
+    Pid(u64),
+    /// Those of one page (radix).
+    Page {
+        /// Effective address of the page.
+        ea: u64,
+        /// log2 of its size in bytes.
+        shift: u32,
+        /// Its process.
+        pid: u64,
+    },
+    /// Those of one segment (hash).
+    Segment {
+        /// Effective address of the segment.
+        ea: u64,
+        /// log2 of its size in bytes, 28 or 40.
+        shift: u32,
+    },
+}
+
+/// log2 of the page size of an actual page size field of `tlbie` (`ibm,processor-radix-AP-encodings`).
+pub const fn radix_page_shift(ap: u64) -> Option<u32> {
+    match ap {
+        0 => Some(12),
+        5 => Some(16),
+        1 => Some(21),
+        2 => Some(30),
+        _ => None,
+    }
+}
+
+/// Decode `tlbie` or `tlbiel` of a partition: contents of RB and RS, and the instruction's RIC, PRS and R fields.
+///
+/// Page walk caches are not modelled, so RIC = 1 is nothing. Whatever is reserved or meant for hashed tables, which a
+/// partition changes by hypercalls only, invalidates everything.
+pub fn decode(rb: u64, rs: u64, ric: u32, prs: bool, r: bool) -> TlbInvalidate {
+    if r && ric == 1 {
+        return TlbInvalidate::None;
+    }
+    if !r || !prs || ric == 3 {
+        return TlbInvalidate::All;
+    }
+    let pid = rs >> 32;
+    match (rb >> 10 & 3, radix_page_shift(rb >> 5 & 7)) {
+        (0, Some(shift)) => TlbInvalidate::Page { ea: rb & (u64::MAX << shift), shift, pid },
+        (1, _) => TlbInvalidate::Pid(pid),
+        _ => TlbInvalidate::All,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn radix_forms() {
+        let page = |ea, shift| TlbInvalidate::Page { ea, shift, pid: 7 };
+        let rs = 7 << 32 | 1;
+        for (ap, shift) in [(0, 12), (5, 16), (1, 21), (2, 30)] {
+            let ea = 0xc00c_0000_4000_0000 + (3 << shift);
+            assert_eq!(decode(ea | ap << 5, rs, 0, true, true), page(ea, shift));
+            assert_eq!(decode(ea | ap << 5, rs, 2, true, true), page(ea, shift));
+        }
+        assert_eq!(decode(3 << 5, rs, 0, true, true), TlbInvalidate::All, "no such page size");
+        assert_eq!(decode(1 << 10, rs, 0, true, true), TlbInvalidate::Pid(7));
+        assert_eq!(decode(1 << 10, rs, 2, true, true), TlbInvalidate::Pid(7));
+        assert_eq!(decode(1 << 10, rs, 1, true, true), TlbInvalidate::None);
+        assert_eq!(decode(2 << 10, 1, 2, true, true), TlbInvalidate::All);
+        assert_eq!(decode(3 << 10, 0, 0, true, true), TlbInvalidate::All);
+        assert_eq!(decode(1 << 10, rs, 0, false, true), TlbInvalidate::All, "partition-scoped");
+        assert_eq!(decode(0x1000, rs, 0, false, false), TlbInvalidate::All, "hashed table");
+    }
+}
