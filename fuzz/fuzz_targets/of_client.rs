@@ -82,6 +82,8 @@ impl OfHost for Host {
     }
     fn disk_read(&mut self, _: &str, offset: u64, buf: &mut [u8]) -> Result<(), DiskError> {
         assert!(offset + buf.len() as u64 <= 512_000);
+        // The disk's contents come from the input, too.
+        buf.copy_from_slice(&self.0[BASE + offset as usize..][..buf.len()]);
         Ok(())
     }
     fn disk_write(&mut self, _: &str, offset: u64, data: &[u8]) -> Result<(), DiskError> {

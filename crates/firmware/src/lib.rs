@@ -9,4 +9,5 @@ pub mod cas;
 pub mod claims;
 pub mod elf;
 pub mod of_client;
+pub mod partition_table;
 pub mod stub;

@@ -19,6 +19,7 @@ use device::{DeviceTree, NodeId};
 use serde::{Deserialize, Serialize};
 
 use crate::claims::Claims;
+use crate::partition_table::Extent;
 use crate::stub;
 
 /// Most cells of arguments and results in one call.
@@ -60,7 +61,7 @@ pub enum CasOutcome {
 /// Geometry of a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiskInfo {
-    /// Bytes in a block, a power of two.
+    /// Bytes in a block, a power of two from 512 to 64 KiB.
     pub block_size: u32,
     /// Number of blocks.
     pub blocks: u64,
@@ -115,11 +116,11 @@ pub trait OfHost {
     fn disk_info(&mut self, _path: &str) -> Option<DiskInfo> {
         None
     }
-    /// Reads from a disk at a byte offset; the range is inside of the disk.
+    /// Reads from a disk at a byte offset; the range is inside of what [`OfHost::disk_info`] said.
     fn disk_read(&mut self, _path: &str, _offset: u64, _buf: &mut [u8]) -> Result<(), DiskError> {
         Err(DiskError)
     }
-    /// Writes to a disk at a byte offset; the range is inside of the disk.
+    /// Writes to a disk at a byte offset; the range is inside of what [`OfHost::disk_info`] said.
     fn disk_write(&mut self, _path: &str, _offset: u64, _data: &[u8]) -> Result<(), DiskError> {
         Err(DiskError)
     }
@@ -151,12 +152,30 @@ pub struct OfConfig {
     pub boot_cpu: Option<String>,
 }
 
+/// What of a disk an instance stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Area {
+    block_size: u32,
+    extent: Extent,
+}
+
+impl Area {
+    fn blocks(&self) -> u64 {
+        self.extent.size / u64::from(self.block_size)
+    }
+
+    /// Whether it can be one; a saved state might say otherwise.
+    fn is_sane(&self) -> bool {
+        self.block_size.is_power_of_two() && self.extent.start.checked_add(self.extent.size).is_some()
+    }
+}
+
 /// What an open instance can do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Kind {
     Plain,
     Console,
-    Disk { info: DiskInfo },
+    Disk(Area),
     Net,
 }
 
@@ -450,8 +469,9 @@ impl OfClient {
             claims,
             instances: instances
                 .into_iter()
+                .map(|(ihandle, InstanceState(i))| (ihandle, i))
+                .filter(|(_, i)| !matches!(i.kind, Kind::Disk(area) if !area.is_sane()))
                 .take(MAX_INSTANCES)
-                .map(|(h, InstanceState(i))| (h, i))
                 .collect(),
             next_ihandle,
             console,

@@ -2,7 +2,7 @@
 //!
 //! Arguments and results of a method stand in the array top of stack first.
 
-use super::services::{disk_size, disk_to_memory, memory_to_disk};
+use super::services::{disk_to_memory, memory_to_disk};
 use super::*;
 use crate::cas::{self, CasVectors};
 
@@ -98,23 +98,23 @@ impl OfClient {
             (Class::Cpu, "claim", _) if arg(0)? == 0 => put(&[arg(2)?]),
             (Class::Cpu, "release" | "map" | "unmap", _) => Ok(0),
             (Class::Cpu, "translate", _) => put(&[ERROR, 0, arg(0)?]),
-            (_, "block-size", Kind::Disk { info }) => put(&[info.block_size]),
-            (_, "#blocks", Kind::Disk { info }) => put(&[u32::try_from(info.blocks).unwrap_or(u32::MAX)]),
-            (_, "#blocks64", Kind::Disk { info }) => put(&[(info.blocks >> 32) as u32, info.blocks as u32]),
-            (_, "max-transfer", Kind::Disk { .. }) => put(&[MAX_DISK_TRANSFER]),
-            (_, "read-blocks" | "write-blocks", Kind::Disk { info }) => {
-                let moved = self.blocks(host, method, ihandle, info, arg(0)?, arg(1)?, arg(2)?)?;
+            (_, "block-size", Kind::Disk(area)) => put(&[area.block_size]),
+            (_, "#blocks", Kind::Disk(area)) => put(&[u32::try_from(area.blocks()).unwrap_or(u32::MAX)]),
+            (_, "#blocks64", Kind::Disk(area)) => put(&[(area.blocks() >> 32) as u32, area.blocks() as u32]),
+            (_, "max-transfer", Kind::Disk(_)) => put(&[MAX_DISK_TRANSFER]),
+            (_, "read-blocks" | "write-blocks", Kind::Disk(area)) => {
+                let moved = self.blocks(host, method, ihandle, area, arg(0)?, arg(1)?, arg(2)?)?;
                 put(&[moved])
             }
-            (_, "read", Kind::Disk { .. } | Kind::Console | Kind::Net) => {
+            (_, "read", Kind::Disk(_) | Kind::Console | Kind::Net) => {
                 let got = self.read(host, ihandle, arg(1)?, arg(0)?)?;
                 put(&[got])
             }
-            (_, "write", Kind::Disk { .. } | Kind::Console | Kind::Net) => {
+            (_, "write", Kind::Disk(_) | Kind::Console | Kind::Net) => {
                 let got = self.write(host, ihandle, arg(1)?, arg(0)?)?;
                 put(&[got])
             }
-            (_, "seek", Kind::Disk { .. }) => {
+            (_, "seek", Kind::Disk(_)) => {
                 let status = self.seek(ihandle, u64::from(arg(0)?) << 32 | u64::from(arg(1)?))?;
                 put(&[status])
             }
@@ -143,22 +143,22 @@ impl OfClient {
         host: &mut dyn OfHost,
         method: &str,
         ihandle: u32,
-        info: DiskInfo,
+        area: Area,
         count: u32,
         block: u32,
         addr: u32,
     ) -> Result<u32, Fail> {
         let instance = self.instances.get(&ihandle).ok_or(Fail::Value)?;
-        let size = u64::from(info.block_size);
+        let size = u64::from(area.block_size);
         let offset = u64::from(block) * size;
         let len = (u64::from(count) * size).min(MAX_TRANSFER as u64 / size * size);
-        if offset > disk_size(info) {
+        if offset > area.extent.size {
             return Err(Fail::Value);
         }
         let done = if method == "read-blocks" {
-            disk_to_memory(host, &instance.path, info, offset, addr, len as usize)?
+            disk_to_memory(host, &instance.path, area, offset, addr, len as usize)?
         } else {
-            memory_to_disk(host, &instance.path, info, offset, addr, len as usize)?
+            memory_to_disk(host, &instance.path, area, offset, addr, len as usize)?
         };
         Ok((done / size) as u32)
     }

@@ -1,6 +1,7 @@
 //! The services by name.
 
 use super::*;
+use crate::partition_table::Disk;
 
 /// Every service, for `test`.
 pub(super) const SERVICES: &[&str] = &[
@@ -240,11 +241,8 @@ impl OfClient {
         let kind = match self.tree.prop_str(node, "device_type") {
             _ if self.console == Some(node) => Kind::Console,
             Some("block") => {
-                let info = host.disk_info(&self.tree.path(node))?;
-                if !info.block_size.is_power_of_two() || !whole_disk(args.unwrap_or("")) {
-                    return None;
-                }
-                Kind::Disk { info }
+                let number = partition_number(args.unwrap_or(""))?;
+                Kind::Disk(disk_area(host, &self.tree.path(node), number)?)
             }
             Some("network") if host.net_open(&self.tree.path(node)) => Kind::Net,
             Some("network") => return None,
@@ -280,8 +278,8 @@ impl OfClient {
                 host.write(addr.into(), &buf[..got])?;
                 Ok(got as u32)
             }
-            Kind::Disk { info } => {
-                let done = disk_to_memory(host, &instance.path, info, instance.position, addr, len)?;
+            Kind::Disk(area) => {
+                let done = disk_to_memory(host, &instance.path, area, instance.position, addr, len)?;
                 instance.position += done;
                 Ok(done as u32)
             }
@@ -316,8 +314,8 @@ impl OfClient {
                 host.read(addr.into(), &mut frame)?;
                 if host.net_send(&instance.path, &frame) { Ok(frame.len() as u32) } else { Err(Fail::Value) }
             }
-            Kind::Disk { info } => {
-                let done = memory_to_disk(host, &instance.path, info, instance.position, addr, len)?;
+            Kind::Disk(area) => {
+                let done = memory_to_disk(host, &instance.path, area, instance.position, addr, len)?;
                 instance.position += done;
                 Ok(done as u32)
             }
@@ -327,7 +325,7 @@ impl OfClient {
     pub(super) fn seek(&mut self, ihandle: u32, position: u64) -> Result<u32, Fail> {
         let instance = self.instances.get_mut(&ihandle).ok_or(Fail::Value)?;
         match instance.kind {
-            Kind::Disk { info } if position <= disk_size(info) => {
+            Kind::Disk(area) if position <= area.extent.size => {
                 instance.position = position;
                 Ok(0)
             }
@@ -355,59 +353,68 @@ impl OfClient {
     }
 }
 
-/// Whether a disk's arguments name all of it; partitions are the client's business.
-fn whole_disk(args: &str) -> bool {
-    matches!(args, "" | "0" | "nolabel")
+/// The partition that a disk's arguments name, 0 for all of it. A file in it is the client's business.
+fn partition_number(args: &str) -> Option<u32> {
+    match args {
+        "" | "nolabel" => Some(0),
+        _ => args.strip_suffix(',').unwrap_or(args).parse().ok(),
+    }
+}
+
+/// Finds a partition of a disk.
+fn disk_area(host: &mut dyn OfHost, path: &str, number: u32) -> Option<Area> {
+    let DiskInfo { block_size, blocks } = host.disk_info(path)?;
+    let mut read = |offset: u64, buf: &mut [u8]| host.disk_read(path, offset, buf).is_ok();
+    let extent = Disk { block_size, blocks, read: &mut read }.partition(number)?;
+    Some(Area { block_size, extent })
 }
 
 fn with_args(path: &str, args: &str) -> String {
     if args.is_empty() { path.into() } else { format!("{path}:{args}") }
 }
 
-pub(super) fn disk_size(info: DiskInfo) -> u64 {
-    info.blocks.saturating_mul(info.block_size.into())
-}
-
 /// Size of the pieces that disk transfers are done in, in bytes.
 const PIECE: usize = 64 << 10;
 
-/// Moves up to `len` bytes of a disk into guest memory; answers how many, fewer at the disk's end.
+/// Moves up to `len` bytes from an offset in a disk's area into guest memory; answers how many, fewer at the area's end.
 pub(super) fn disk_to_memory(
     host: &mut dyn OfHost,
     path: &str,
-    info: DiskInfo,
+    area: Area,
     offset: u64,
     addr: u32,
     len: usize,
 ) -> Result<u64, Fail> {
-    let len = (len as u64).min(disk_size(info).saturating_sub(offset));
+    let len = (len as u64).min(area.extent.size.saturating_sub(offset));
+    let first = area.extent.start.saturating_add(offset);
     let mut piece = vec![0; PIECE.min(len as usize)];
     let mut done = 0;
     while done < len {
         let part = &mut piece[..PIECE.min((len - done) as usize)];
-        host.disk_read(path, offset + done, part).map_err(|_| Fail::Value)?;
+        host.disk_read(path, first + done, part).map_err(|_| Fail::Value)?;
         host.write(u64::from(addr) + done, part)?;
         done += part.len() as u64;
     }
     Ok(done)
 }
 
-/// Moves up to `len` bytes of guest memory to a disk; answers how many, fewer at the disk's end.
+/// Moves up to `len` bytes of guest memory to an offset in a disk's area; answers how many, fewer at the area's end.
 pub(super) fn memory_to_disk(
     host: &mut dyn OfHost,
     path: &str,
-    info: DiskInfo,
+    area: Area,
     offset: u64,
     addr: u32,
     len: usize,
 ) -> Result<u64, Fail> {
-    let len = (len as u64).min(disk_size(info).saturating_sub(offset));
+    let len = (len as u64).min(area.extent.size.saturating_sub(offset));
+    let first = area.extent.start.saturating_add(offset);
     let mut piece = vec![0; PIECE.min(len as usize)];
     let mut done = 0;
     while done < len {
         let part = &mut piece[..PIECE.min((len - done) as usize)];
         host.read(u64::from(addr) + done, part)?;
-        host.disk_write(path, offset + done, part).map_err(|_| Fail::Value)?;
+        host.disk_write(path, first + done, part).map_err(|_| Fail::Value)?;
         done += part.len() as u64;
     }
     Ok(done)

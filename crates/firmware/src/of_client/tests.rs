@@ -1,6 +1,7 @@
 use super::*;
 use crate::cas::CasVectors;
 use crate::cas::tests::linux_sample;
+use crate::partition_table::tests::put_entry;
 
 const RAM: usize = 8 << 20;
 /// Where the test client keeps its argument array and what that points to.
@@ -333,10 +334,20 @@ fn disks() {
     let luns = read_cells::<6>(&c.host, list.into()).unwrap();
     assert_eq!(luns, [0x8100_0000, 0, 0x8200_0000, 0, 0, 0]);
 
-    assert_eq!(c.call("open", &[S("disk:1")]), 0, "partitions are the client's business");
+    assert_eq!(c.call("open", &[S("disk:1")]), 0, "no partition table");
+    assert_eq!(c.call("open", &[S("disk:0,\\file")]), 0, "files are the client's business");
+    put_entry(&mut c.host.disk, 0, 1, 0x83, 60, 4);
+    let part = c.call("open", &[S("disk:2")]);
+    assert_eq!(c.raw::<2>("call-method", &[S("#blocks"), N(part)]), (0, [0, 4]));
+    assert_eq!(c.call("seek", &[N(part), N(0), N(1024)]), 0);
+    assert_eq!(c.call("read", &[N(part), N(BUF), N(0x1000)]), 1024);
+    assert_eq!((c.host.ram[BUF as usize], c.host.ram[BUF as usize + 512]), (62, 63));
+    assert_eq!(c.call("seek", &[N(part), N(0), N(2049)]), ERROR);
+    assert_eq!(c.call("open", &[S("disk:1")]), 0, "an empty entry");
     assert_eq!(c.call("open", &[S("/vdevice/v-scsi/disk@8200000000000000")]), 0, "no such disk");
     let disk = c.call("open", &[S("disk:0")]);
     assert_ne!(disk, 0);
+    c.host.ram[BUF as usize..][..9].fill(b'x');
     for (method, want) in [("block-size", 512), ("#blocks", 64), ("max-transfer", 1 << 20)] {
         assert_eq!(c.raw::<2>("call-method", &[S(method), N(disk)]), (0, [0, want]), "{method}");
     }
@@ -542,6 +553,18 @@ fn save_and_restore() {
     c.of = restored;
     assert_eq!(c.call("read", &[N(disk), N(BUF), N(1)]), 1);
     assert_eq!(c.host.ram[BUF as usize], 1);
+
+    // A disk that cannot be is not restored.
+    let count = c.of.save().instances.len();
+    for edit in [|a: &mut Area| a.block_size = 0, |a: &mut Area| a.extent.start = u64::MAX] {
+        let mut state = c.of.save();
+        for (_, InstanceState(instance)) in &mut state.instances {
+            if let Kind::Disk(area) = &mut instance.kind {
+                edit(area);
+            }
+        }
+        assert_eq!(OfClient::restore(state).instances.len(), count - 1);
+    }
 }
 
 /// A client that knows the names but passes anything.
