@@ -3,8 +3,8 @@
 //! Where a segment goes:
 //! - A 64-bit kernel linked at 0xC000000000000000 (`vmlinux`) goes to [`Layout::kernel_base`] plus the low
 //!   60 bits of its link address; it moves itself down to 0 later.
-//! - A position-independent image, or one linked at 0 where firmware keeps its vectors, is shifted to
-//!   [`Layout::kernel_base`] as well.
+//! - An image linked at 0, where the interrupt vectors are (test kernels), is position-independent and
+//!   shifted to [`Layout::kernel_base`] as well.
 //! - Every other image (`zImage.pseries`, GRUB's `core.elf`) goes to the physical addresses in its header.
 //!
 //! Whatever the image's byte order, its first instruction is executed in big-endian mode, in 32-bit mode if
@@ -304,11 +304,8 @@ fn place(image: &mut Image<'_>, layout: &Layout) -> Result<(), LoadError> {
     let lowest = image.segments.iter().map(|s| s.paddr & REAL_MASK).min().unwrap_or(0);
     let in_kernel_quadrant =
         image.is_64bit && image.segments.iter().all(|s| s.vaddr >> 60 == KERNEL_QUADRANT);
-    let shift = if in_kernel_quadrant || image.relocatable || lowest < crate::stub::FIRMWARE_SIZE {
-        layout.kernel_base
-    } else {
-        0
-    };
+    let shift =
+        if in_kernel_quadrant || lowest < crate::stub::FIRMWARE_SIZE { layout.kernel_base } else { 0 };
     let available = layout.rma_size.min(layout.ram_size);
     let too_large = |needed| LoadError::TooLarge { what: "kernel", needed, available };
     for s in &mut image.segments {

@@ -165,6 +165,9 @@ fn fixed_images_stay_where_they_are_linked() {
     assert_eq!((got.entry, got.is_64bit, got.low, got.high), (0x20_0004, false, 0x20_0000, 0x30_0004));
     assert_eq!(ram.at(0x20_0000, 4), b"grub");
     assert_eq!(ram.at(0x30_0000, 4), b"mods");
+    // Position-independent ones have a link address, too.
+    make.kind = 3;
+    assert_eq!(make.load().unwrap().entry, 0x20_0004);
 }
 
 #[test]
