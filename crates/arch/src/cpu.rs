@@ -5,6 +5,9 @@ use std::sync::atomic::Ordering;
 
 use mem::{Access, Tlb, TlbMode};
 
+use crate::hpt::{Flush, Users};
+use crate::mmu::slb;
+use crate::mmu::tlbie::TlbInvalidate;
 use crate::msr::{self, lpcr, srr1};
 use crate::shared::event;
 use crate::state::Reserve;
@@ -100,6 +103,9 @@ pub struct Cpu {
     pub prefixed: bool,
     /// Instructions completed.
     pub retired: u64,
+    /// An SLB entry was displaced since the translated modes were last flushed: the TLB may hold pages of segments
+    /// that the SLB no longer shows.
+    pub(crate) slb_displaced: bool,
     mmu: crate::mmu::MmuCache,
 }
 
@@ -121,6 +127,7 @@ impl Cpu {
             refetch: true,
             prefixed: false,
             retired: 0,
+            slb_displaced: false,
             mmu: crate::mmu::MmuCache::new(index as u16),
         };
         cpu.set_msr(msr::SF | msr::ME);
@@ -305,8 +312,65 @@ impl Cpu {
         self.link.clear(event::TLB_FLUSH);
         let epoch = self.sh.tlb_epoch.load(Ordering::SeqCst);
         self.tlb.flush();
+        self.slb_displaced = false;
         self.refetch = true;
         self.link.tlb_seen.store(epoch, Ordering::SeqCst);
+    }
+
+    /// Forget all translations; real mode stays.
+    pub fn flush_translated(&mut self) {
+        self.tlb.flush_translated();
+        self.slb_displaced = false;
+        self.refetch = true;
+    }
+
+    /// Forget on this processor what an invalidation names.
+    pub fn invalidate(&mut self, what: TlbInvalidate) {
+        let mine = |pid: u64| pid == 0 || pid == self.st.pidr;
+        match what {
+            TlbInvalidate::None => {}
+            TlbInvalidate::Page { ea, shift, pid } => {
+                if mine(pid) {
+                    self.tlb.flush_range(ea, 1 << shift);
+                    self.refetch = true;
+                }
+            }
+            TlbInvalidate::Pid(pid) => {
+                if mine(pid) {
+                    self.flush_translated();
+                }
+            }
+            TlbInvalidate::Segment { ea, shift } => {
+                self.tlb.flush_range(ea, 1 << shift);
+                self.refetch = true;
+            }
+            TlbInvalidate::All => self.flush_translated(),
+        }
+    }
+
+    /// Have what a hypercall on the hashed page table names leave all TLBs that may hold it.
+    pub fn flush_hpt(&mut self, what: Flush) {
+        match what {
+            Flush::None => {}
+            Flush::All => {
+                self.flush_translated();
+                self.shoot_down_others();
+            }
+            Flush::Page(page, users) => {
+                if self.slb_displaced {
+                    self.flush_translated();
+                } else {
+                    let st = &self.st;
+                    for ea in slb::effective(st, &page) {
+                        self.tlb.flush_range(ea, 1 << page.shift);
+                    }
+                    self.refetch = true;
+                }
+                if users != Users::One(self.index as u16) {
+                    self.shoot_down_others();
+                }
+            }
+        }
     }
 
     /// Have every other processor drop its TLB and wait until those that run have done so (`tlbie`, H_REMOVE, code

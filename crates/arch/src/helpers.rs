@@ -6,6 +6,7 @@ use isa::{Helper, Insn, Level};
 use mem::Access;
 
 use crate::cpu::{Cpu, Exit, Flow, Stop};
+use crate::mmu::{slb, tlbie};
 use crate::msr::{self, srr1};
 use crate::shared::event;
 use crate::{Fault, Vector};
@@ -368,8 +369,10 @@ impl Cpu {
     // ---- storage control ----
 
     fn tlbie(&mut self, global: bool, i: Insn) -> Result<(), Stop> {
-        let _ = i;
-        self.tlb.flush_translated();
+        let (rb, rs) = (self.rb(i), self.rs(i));
+        // RIC, PRS and R stand in bits 12..13, 14 and 15.
+        let what = tlbie::decode(rb, rs, i.bits(12, 13), i.bit(14), i.bit(15));
+        self.invalidate(what);
         self.refetch = true;
         if global {
             self.shoot_down_others();
@@ -378,8 +381,40 @@ impl Cpu {
     }
 
     fn slb_insn(&mut self, h: Helper, i: Insn) -> Result<(), Stop> {
-        let _ = (h, i);
-        self.illegal()
+        let (rb, rs) = (self.rb(i), self.rs(i));
+        let st = &mut *self.st;
+        match h {
+            Helper::Slbmfev => st.gpr[i.rt() as usize] = slb::slbmfev(st, rb),
+            Helper::Slbmfee => st.gpr[i.rt() as usize] = slb::slbmfee(st, rb),
+            Helper::Slbfee => {
+                let found = slb::slbfee(st, rb);
+                st.gpr[i.rt() as usize] = found.unwrap_or(0);
+                st.cr[0] = (found.is_some() as u8) << 1 | st.xer_so;
+            }
+            Helper::Slbmte => {
+                if slb::slbmte(st, rb, rs) {
+                    self.slb_displaced = true;
+                }
+                return Ok(());
+            }
+            Helper::Slbie => {
+                let what = slb::slbie(st, rb);
+                self.invalidate(what);
+            }
+            Helper::Slbieg => {
+                let what = slb::slbieg(rs, rb);
+                self.invalidate(what);
+            }
+            Helper::Slbiag => {
+                let what = slb::slbiag(rs);
+                self.invalidate(what);
+            }
+            _ => {
+                let what = slb::slbia(st, i.bits(8, 10));
+                self.invalidate(what);
+            }
+        }
+        Err(Stop::Events)
     }
 
     /// A full barrier on the host.

@@ -235,16 +235,14 @@ impl Cpu {
             PIDR if v3_0 => {
                 if self.st.pidr != v {
                     self.st.pidr = v;
-                    self.tlb.flush_translated();
-                    self.refetch = true;
+                    self.flush_translated();
                     return Err(Stop::Events);
                 }
             }
             IAMR if v2_07 => {
                 if self.st.iamr != v {
                     self.st.iamr = v;
-                    self.tlb.flush_translated();
-                    self.refetch = true;
+                    self.flush_translated();
                     return Err(Stop::Events);
                 }
             }
@@ -295,7 +293,7 @@ impl Cpu {
         let others = (self.st.amr ^ v) << 2 != 0;
         self.st.amr = v;
         if self.sh.lpcr.load(Ordering::Relaxed) & lpcr::HR == 0 || others {
-            self.tlb.flush_translated();
+            self.flush_translated();
         }
         self.set_tables();
     }

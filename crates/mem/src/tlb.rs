@@ -236,6 +236,26 @@ impl Tlb {
         }
     }
 
+    /// Forget the 4 KiB pages of an effective range in the translated modes.
+    pub fn flush_range(&mut self, ea: u64, len: u64) {
+        if len <= 64 * PAGE_SIZE {
+            let mut at = ea & MASK;
+            for _ in 0..len.div_ceil(PAGE_SIZE) {
+                self.flush_page(at);
+                at = at.wrapping_add(PAGE_SIZE);
+            }
+            return;
+        }
+        let inside = |tag: u64| tag != NO_PAGE && tag.wrapping_sub(ea & MASK) < len;
+        for (t, used) in self.tables.iter_mut().zip(self.used).skip(1) {
+            if used {
+                for e in t.iter_mut().filter(|e| inside(e.read) || inside(e.write) || inside(e.exec)) {
+                    *e = EMPTY;
+                }
+            }
+        }
+    }
+
     /// Send stores to the page at real address `ra` to the slow path in every mode (code was made from it).
     pub fn protect(&mut self, ra: u64) {
         let Some(host) = self.ram.page(ra) else { return };
