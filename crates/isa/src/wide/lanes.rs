@@ -66,3 +66,44 @@ lanes! {
     ud u64 2;
     sd i64 2;
 }
+
+/// The sign bits of bytes.
+pub const SIGN_B: u128 = u128::MAX / 0xff * 0x80;
+/// The sign bits of halfwords.
+pub const SIGN_H: u128 = u128::MAX / 0xffff * 0x8000;
+
+/// Element sums without carry between the elements whose sign bits `h` has.
+#[inline(always)]
+pub const fn add(a: u128, b: u128, h: u128) -> u128 {
+    (a & !h).wrapping_add(b & !h) ^ (a ^ b) & h
+}
+/// Element differences.
+#[inline(always)]
+pub const fn sub(a: u128, b: u128, h: u128) -> u128 {
+    (a | h).wrapping_sub(b & !h) ^ !(a ^ b) & h
+}
+/// Sign bits to elements of all ones.
+#[inline(always)]
+const fn fill(t: u128, h: u128) -> u128 {
+    // The least significant bits of the elements are h's bits moved by the element size less one.
+    let low = t >> (h.trailing_zeros());
+    t.wrapping_sub(low) | t
+}
+/// All ones where the elements are equal.
+#[inline(always)]
+pub const fn eq(a: u128, b: u128, h: u128) -> u128 {
+    let x = a ^ b;
+    fill(!((x & !h).wrapping_add(!h) | x | !h), h)
+}
+/// All ones where a's element is greater, unsigned.
+#[inline(always)]
+pub const fn gt(a: u128, b: u128, h: u128) -> u128 {
+    // Where b - a borrows.
+    let d = sub(b, a, h);
+    fill((!b & a | !(b ^ a) & d) & h, h)
+}
+/// m ? a : b
+#[inline(always)]
+pub const fn choose(m: u128, a: u128, b: u128) -> u128 {
+    b ^ (a ^ b) & m
+}
