@@ -10,6 +10,7 @@ pub mod arith;
 mod compare;
 mod fast;
 pub mod fpscr;
+mod ger;
 pub mod soft;
 mod vmx;
 
@@ -74,6 +75,7 @@ pub fn exec<R: FpRegs>(r: &mut R, f: FpInsn) -> FpTrap {
         FpOp::CmpU | FpOp::CmpO | FpOp::CmpExp => compare_to_cr(r, f),
         FpOp::TestDiv | FpOp::TestSqrt => return test_to_cr(r, f),
         FpOp::TestClass => return test_class(r, f),
+        FpOp::Ger(elem, sum, products) => ger::exec(r, f, elem, sum, products),
         FpOp::CmpEq | FpOp::CmpGt | FpOp::CmpGe => predicate(r, f),
         FpOp::Max | FpOp::Min | FpOp::MaxC | FpOp::MinC | FpOp::MaxJ | FpOp::MinJ => max_min(r, f),
         FpOp::DpSpn | FpOp::SpDpn => return convert_silent(r, f),

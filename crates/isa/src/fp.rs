@@ -51,6 +51,34 @@ pub enum FpForm {
     Vmx,
 }
 
+/// Elements of the operands of an outer product; results are singles, of doubles doubles.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum GerElem {
+    /// Four doubles (two VSRs from `a` on) by two.
+    F64,
+    /// Four singles by four.
+    F32,
+    /// Pairs of half-precision numbers: sums of two products.
+    F16,
+    /// Pairs of bfloat16 numbers: sums of two products.
+    Bf16,
+}
+
+/// What an outer product does with the accumulator: signs of the product, then of the accumulator.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum GerSum {
+    /// Replaces it.
+    None,
+    /// product + accumulator
+    Pp,
+    /// product - accumulator
+    Pn,
+    /// -product + accumulator
+    Np,
+    /// -product - accumulator
+    Nn,
+}
+
 /// Operation of a floating-point instruction, operands named as fields of [`FpInsn`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum FpOp {
@@ -150,6 +178,9 @@ pub enum FpOp {
     ToWord(bool, bool),
     /// from an integer (VMX: divided by 2 ** `c`)
     FromInt(IntTy),
+    /// outer product of `a` and `b` into the accumulator in VSRs `t` to `t` + 3; `c` = XMSK << 4 | YMSK (of doubles in
+    /// its left two bits); the number is PMSK. Exceptions are recorded as if none were enabled
+    Ger(GerElem, GerSum, u8),
     /// copy FPSCR[FX,FEX,VX,OX] to CR1
     Cr1,
     Mffs,

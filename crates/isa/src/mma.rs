@@ -4,6 +4,7 @@
 
 use crate::{
     Builder, Facility, Insn,
+    fp::{FpForm, FpInsn, FpOp, GerElem, GerSum},
     vmx::w2i,
     wide::{W2, W3},
 };
@@ -189,53 +190,57 @@ integer! {
     xvi16ger2spp pmxvi16ger2spp DotSatH 2 true true;
 }
 
+/// A floating-point outer product.
+#[inline(always)]
+fn floating<B: Builder>(b: &mut B, i: Insn, elem: GerElem, sum: GerSum) -> R<B> {
+    b.need(Facility::Vsx)?;
+    if i.xa() >> 2 == acc(i) >> 2 || i.xb() >> 2 == acc(i) >> 2 {
+        return b.illegal();
+    }
+    let m = masks(i, 2);
+    let (form, a) = match elem {
+        GerElem::F64 => (FpForm::V64, i.xa() & !1),
+        _ => (FpForm::V32, i.xa()),
+    };
+    b.fp_insn(FpInsn::new(FpOp::Ger(elem, sum, m.p as u8), form, acc(i), a, i.xb(), m.x << 4 | m.y, false))
+}
 macro_rules! floating {
-    ($($f:ident)*) => { $(
+    ($($elem:ident { $($f:ident $pf:ident $sum:ident;)* })*) => { $($(
         pub fn $f<B: Builder>(b: &mut B, i: Insn) -> R<B> {
-            b.need(Facility::Vsx)?;
-            Err(b.absent(i))
+            floating(b, i, GerElem::$elem, GerSum::$sum)
         }
-    )* };
+        pub fn $pf<B: Builder>(b: &mut B, i: Insn) -> R<B> {
+            floating(b, i, GerElem::$elem, GerSum::$sum)
+        }
+    )*)* };
 }
 floating! {
-    pmxvbf16ger2
-    pmxvbf16ger2nn
-    pmxvbf16ger2np
-    pmxvbf16ger2pn
-    pmxvbf16ger2pp
-    pmxvf16ger2
-    pmxvf16ger2nn
-    pmxvf16ger2np
-    pmxvf16ger2pn
-    pmxvf16ger2pp
-    pmxvf32ger
-    pmxvf32gernn
-    pmxvf32gernp
-    pmxvf32gerpn
-    pmxvf32gerpp
-    pmxvf64ger
-    pmxvf64gernn
-    pmxvf64gernp
-    pmxvf64gerpn
-    pmxvf64gerpp
-    xvbf16ger2
-    xvbf16ger2nn
-    xvbf16ger2np
-    xvbf16ger2pn
-    xvbf16ger2pp
-    xvf16ger2
-    xvf16ger2nn
-    xvf16ger2np
-    xvf16ger2pn
-    xvf16ger2pp
-    xvf32ger
-    xvf32gernn
-    xvf32gernp
-    xvf32gerpn
-    xvf32gerpp
-    xvf64ger
-    xvf64gernn
-    xvf64gernp
-    xvf64gerpn
-    xvf64gerpp
+    F64 {
+        xvf64ger pmxvf64ger None;
+        xvf64gerpp pmxvf64gerpp Pp;
+        xvf64gerpn pmxvf64gerpn Pn;
+        xvf64gernp pmxvf64gernp Np;
+        xvf64gernn pmxvf64gernn Nn;
+    }
+    F32 {
+        xvf32ger pmxvf32ger None;
+        xvf32gerpp pmxvf32gerpp Pp;
+        xvf32gerpn pmxvf32gerpn Pn;
+        xvf32gernp pmxvf32gernp Np;
+        xvf32gernn pmxvf32gernn Nn;
+    }
+    F16 {
+        xvf16ger2 pmxvf16ger2 None;
+        xvf16ger2pp pmxvf16ger2pp Pp;
+        xvf16ger2pn pmxvf16ger2pn Pn;
+        xvf16ger2np pmxvf16ger2np Np;
+        xvf16ger2nn pmxvf16ger2nn Nn;
+    }
+    Bf16 {
+        xvbf16ger2 pmxvbf16ger2 None;
+        xvbf16ger2pp pmxvbf16ger2pp Pp;
+        xvbf16ger2pn pmxvbf16ger2pn Pn;
+        xvbf16ger2np pmxvbf16ger2np Np;
+        xvbf16ger2nn pmxvbf16ger2nn Nn;
+    }
 }

@@ -26,6 +26,8 @@ pub struct Machine {
     pub cr: u32,
     pub sat: bool,
     pub cia: u64,
+    /// Floating-point instructions met, for someone else to carry out.
+    pub fp: Vec<fp::FpInsn>,
     /// Memory from address `BASE` on.
     pub mem: [u8; 128],
 }
@@ -34,7 +36,7 @@ impl Machine {
     pub fn new(le: bool) -> Self {
         let mode =
             Mode { sf: true, le, pr: false, fp: true, vec: true, vsx: true, fe: false, level: Level::V3_1 };
-        Machine { mode, gpr: [0; 32], vsr: [0; 64], cr: 0, sat: false, cia: 0, mem: [0; 128] }
+        Machine { mode, gpr: [0; 32], vsr: [0; 64], cr: 0, sat: false, cia: 0, fp: Vec::new(), mem: [0; 128] }
     }
     /// Decode and run one instruction.
     pub fn run(&mut self, i: Insn) -> Result<(), Stop> {
@@ -288,8 +290,9 @@ impl Builder for Machine {
         self.sat |= sat;
         r
     }
-    fn fp_insn(&mut self, _: fp::FpInsn) -> Result<(), Stop> {
-        Err(Stop::Absent)
+    fn fp_insn(&mut self, f: fp::FpInsn) -> Result<(), Stop> {
+        self.fp.push(f);
+        Ok(())
     }
     fn helper(&mut self, h: Helper, i: Insn) -> Result<(), Stop> {
         match h {
