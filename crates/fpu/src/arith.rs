@@ -6,7 +6,7 @@ use crate::{
     fpscr::{VXCVI, VXSNAN, XX},
     soft::{
         Class, DOUBLE, EXTENDED, Env, Exact, Fmt, Num, Rm, Rounded, SINGLE, add, div, mul, mul_add, pack,
-        round, round_int, sqrt, unpack,
+        pack_adjusted, round, round_int, sqrt, unpack,
     },
 };
 
@@ -89,7 +89,12 @@ fn first_nan(ops: &[Num]) -> Option<Num> {
 
 /// Combine rounding with what came before it.
 fn finish(k: Kind, exact: Exact, r: Rounded) -> Res {
-    Res { bits: pack(k.held, &r.num), exc: exact.1 | r.exc, fr: r.fr, fi: r.fi, fprf: class(k.dst, &r.num) }
+    let (bits, fprf) = if r.adjusted {
+        (pack_adjusted(k.held, &r.num), if r.num.sign { 0b01000 } else { 0b00100 })
+    } else {
+        (pack(k.held, &r.num), class(k.dst, &r.num))
+    };
+    Res { bits, exc: exact.1 | r.exc, fr: r.fr, fi: r.fi, fprf }
 }
 
 /// One element of an arithmetic instruction; operands as in [`FpOp`].

@@ -440,7 +440,7 @@ fn convert_silent<R: FpRegs>(r: &mut R, f: FpInsn) -> FpTrap {
 }
 
 /// To integers. Words of a doubleword source stand in both halves of the doubleword; a word made by an FPR
-/// instruction is sign-extended (the manual leaves the other word undefined in both cases).
+/// instruction is sign-extended, or zero-extended from a NaN (the manual leaves the other word undefined).
 fn to_int<R: FpRegs>(r: &mut R, f: FpInsn, ty: IntTy, trunc: bool) {
     let b = reg(r, f.b);
     let rm = if trunc { Rm::Zero } else { fpscr::rounding(r.fpscr()) };
@@ -476,6 +476,7 @@ fn to_int<R: FpRegs>(r: &mut R, f: FpInsn, ty: IntTy, trunc: bool) {
         _ => {
             let res = arith::to_int(DOUBLE, ty, rm, b >> 64);
             let value = match (f.op, ty) {
+                (FpOp::ToWord(..), _) if soft::unpack(DOUBLE, b >> 64).is_nan() => res.bits & 0xffff_ffff,
                 (FpOp::ToWord(..), _) => res.bits & low,
                 (_, IntTy::I32 | IntTy::U32) => word(res.bits),
                 _ => res.bits & low,

@@ -157,6 +157,13 @@ pub fn pack(fmt: Fmt, n: &Num) -> u128 {
     (n.sign as u128) << (fmt.exp + fmt.frac) | e << fmt.frac | f
 }
 
+/// Pack a finite number whose exponent was adjusted; one that does not fit is cut to its low bits.
+pub fn pack_adjusted(fmt: Fmt, n: &Num) -> u128 {
+    let e = (n.exp + fmt.emax()) as u128 & fmt.exp_mask();
+    let f = (n.sig & !LEAD) >> (127 - fmt.frac);
+    (n.sign as u128) << (fmt.exp + fmt.frac) | e << fmt.frac | f
+}
+
 /// Rounding directions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Rm {
@@ -201,6 +208,8 @@ pub struct Rounded {
     pub fr: bool,
     /// The result is inexact.
     pub fi: bool,
+    /// The exponent was adjusted for an enabled overflow or underflow exception: it may lie outside the format.
+    pub adjusted: bool,
 }
 
 /// Split off the low `drop` bits: the rest, and whether to add one to it, and whether it was inexact.
@@ -231,35 +240,38 @@ pub fn round(fmt: Fmt, env: Env, n: Num) -> Rounded {
         Class::Finite => round_finite(fmt, env, n.sign, n.exp, n.sig),
         Class::QNan | Class::SNan => {
             let sig = n.sig & !(LEAD >> fmt.frac).wrapping_sub(1);
-            Rounded { num: Num { sig, ..n }, exc: 0, fr: false, fi: false }
+            Rounded { num: Num { sig, ..n }, exc: 0, fr: false, fi: false, adjusted: false }
         }
-        _ => Rounded { num: n, exc: 0, fr: false, fi: false },
+        _ => Rounded { num: n, exc: 0, fr: false, fi: false, adjusted: false },
     }
 }
 
 #[inline(always)]
 fn round_finite(fmt: Fmt, env: Env, sign: bool, exp: i32, sig: u128) -> Rounded {
-    let mut exp = exp;
     let mut exc = 0;
+    let mut adjusted = false;
     let tiny = exp < fmt.emin();
-    if tiny && env.ue {
-        exc |= UX;
-        exp += fmt.adjust();
-    }
     let mut drop = 127 - fmt.frac;
-    if exp < fmt.emin() {
-        drop += (fmt.emin() - exp) as u32;
+    if tiny {
+        if env.ue {
+            exc |= UX;
+            adjusted = true;
+        } else {
+            drop += (fmt.emin() - exp) as u32;
+        }
     }
     let (kept, up, inexact) = split(env.rm, sign, sig, drop);
     let mut num = Num::finite(sign, exp + drop as i32, kept + up as u128);
     let mut fr = up;
     let mut fi = inexact;
-    if num.class == Class::Finite && num.exp > fmt.emax() {
+    if adjusted {
+        num.exp += fmt.adjust();
+    } else if num.class == Class::Finite && num.exp > fmt.emax() {
         exc |= OX;
         if env.oe {
+            adjusted = true;
             num.exp -= fmt.adjust();
-        }
-        if num.exp > fmt.emax() {
+        } else {
             let to_inf = match env.rm {
                 Rm::Nearest | Rm::Away => true,
                 Rm::Zero | Rm::Odd => false,
@@ -281,7 +293,7 @@ fn round_finite(fmt: Fmt, env: Env, sign: bool, exp: i32, sig: u128) -> Rounded 
             exc |= UX;
         }
     }
-    Rounded { num, exc, fr, fi }
+    Rounded { num, exc, fr, fi, adjusted }
 }
 
 /// Round to an integral value: the value, inexact, incremented.
@@ -409,8 +421,8 @@ pub fn mul_add(a: Num, c: Num, b: Num, rm: Rm) -> Exact {
         let sign = a.sign != c.sign;
         let (hi, lo, up) = product(a.sig, c.sig);
         let exp = a.exp + c.exp + up;
-        // Doubles and singles: the product leaves at least 22 low bits free.
-        if (a.sig | b.sig | c.sig) as u64 == 0 {
+        // Doubles and singles, 53 bits each: the product leaves at least 22 low bits free.
+        if (a.sig | b.sig | c.sig) << 53 == 0 {
             return (add_finite(&Num { class: Class::Finite, sign, exp, sig: hi }, &b, rm), 0);
         }
         return (add_wide((sign, exp, hi, lo), (b.sign, b.exp, b.sig, 0), rm), 0);

@@ -107,6 +107,21 @@ fn arithmetic<F: Float>(kind: Kind, rounds: usize, seed: u64) {
             b
         };
         let f = F::from_bits;
+        let magnitude = (1u128 << (fmt.exp + fmt.frac)) - 1;
+        // FR says that the result is larger in magnitude than the exact value, that is than the truncated one.
+        for (op, b) in [(FpOp::Add, b), (FpOp::Mul, b), (FpOp::Div, b), (FpOp::Sqrt, b), (FpOp::Madd, b2)] {
+            for rm in [Rm::Nearest, Rm::Up, Rm::Down] {
+                let got = arith(op, kind, env(rm), a, b, c);
+                let cut = arith(op, kind, env(Rm::Zero), a, b, c);
+                if got.exc & OX == 0 {
+                    assert_eq!(
+                        got.fr,
+                        (got.bits ^ cut.bits) & magnitude != 0,
+                        "FR of {op:?} {a:#x} {b:#x} {c:#x} {rm:?}"
+                    );
+                }
+            }
+        }
         for (rm, round) in MODES {
             let say = |op: &str| format!("{op} {a:#x} {b:#x} {c:#x} {rm:?}");
             let run = |op, a, b, c| arith(op, kind, env(rm), a, b, c);
@@ -136,6 +151,16 @@ fn double_arithmetic() {
 #[test]
 fn quad_arithmetic() {
     arithmetic::<Quad>(Kind::QUAD, 20_000, 3);
+}
+
+/// A product of quads whose fractions end in zeros still has more bits than 106.
+#[test]
+fn quad_product_keeps_its_last_bit() {
+    let a = 0x3ffd_ffff_ffff_ffff_fffe_0000_0000_0000;
+    let b = 0x3ffc_ffff_ffff_ffff_fffc_0000_0000_0000;
+    let odd = arith(FpOp::Madd, Kind::QUAD, env(Rm::Odd), a, b, a);
+    assert_eq!(odd.bits, 0x3ffd_ffff_ffff_ffff_fffc_0000_0000_0001);
+    assert!(odd.fi);
 }
 
 fn conversion<S: Float + FloatConvert<D>, D: Float>(src: Fmt, dst: Fmt, seed: u64) {
