@@ -115,7 +115,7 @@ impl Builder for Machine {
     fn rare2(&mut self, _op: Rare2, _a: u64, _b: u64) -> u64 {
         unreachable!()
     }
-    fn divide_ext(&mut self, _a: u64, _b: u64, _signed: bool) -> (u64, bool)  {
+    fn divide_ext(&mut self, _a: u64, _b: u64, _signed: bool) -> (u64, bool) {
         unreachable!()
     }
     fn rel(&mut self, r: Rel, a: u64, b: u64) -> bool {
@@ -155,19 +155,19 @@ impl Builder for Machine {
     fn gpr(&mut self, n: u32) -> u64 {
         self.gpr[n as usize]
     }
-    fn set_gpr(&mut self, n: u32, v: u64)  {
+    fn set_gpr(&mut self, n: u32, v: u64) {
         self.gpr[n as usize] = v;
     }
     fn lr(&mut self) -> u64 {
         unreachable!()
     }
-    fn set_lr(&mut self, _v: u64)  {
+    fn set_lr(&mut self, _v: u64) {
         unreachable!()
     }
     fn ctr(&mut self) -> u64 {
         unreachable!()
     }
-    fn set_ctr(&mut self, _v: u64)  {
+    fn set_ctr(&mut self, _v: u64) {
         unreachable!()
     }
     fn tar(&mut self) -> Result<u64, ()> {
@@ -176,16 +176,16 @@ impl Builder for Machine {
     fn cr_field(&mut self, _n: u32) -> u64 {
         unreachable!()
     }
-    fn set_cr_field(&mut self, _n: u32, _v: u64)  {
+    fn set_cr_field(&mut self, _n: u32, _v: u64) {
         unreachable!()
     }
     fn cr_bit(&mut self, _n: u32) -> bool {
         unreachable!()
     }
-    fn set_cr_bit(&mut self, _n: u32, _c: bool)  {
+    fn set_cr_bit(&mut self, _n: u32, _c: bool) {
         unreachable!()
     }
-    fn cr_compare(&mut self, _n: u32, _signed: bool, _wide: bool, _a: u64, _b: u64)  {
+    fn cr_compare(&mut self, _n: u32, _signed: bool, _wide: bool, _a: u64, _b: u64) {
         unreachable!()
     }
     fn cr(&mut self) -> u64 {
@@ -194,7 +194,7 @@ impl Builder for Machine {
     fn xer(&mut self) -> u64 {
         unreachable!()
     }
-    fn set_xer(&mut self, _v: u64)  {
+    fn set_xer(&mut self, _v: u64) {
         unreachable!()
     }
     fn so(&mut self) -> bool {
@@ -203,22 +203,22 @@ impl Builder for Machine {
     fn ca(&mut self) -> bool {
         unreachable!()
     }
-    fn set_ov(&mut self, _ov: bool, _ov32: bool)  {
+    fn set_ov(&mut self, _ov: bool, _ov32: bool) {
         unreachable!()
     }
-    fn set_ca(&mut self, _ca: bool, _ca32: bool)  {
+    fn set_ca(&mut self, _ca: bool, _ca32: bool) {
         unreachable!()
     }
     fn add_xer(&mut self, _a: u64, _b: u64, _cin: CarryIn, _ca: bool, _ov: bool) -> u64 {
         unreachable!()
     }
-    fn jump(&mut self, _target: u64)  {
+    fn jump(&mut self, _target: u64) {
         unreachable!()
     }
-    fn jump_if(&mut self, _c: bool, _target: u64)  {
+    fn jump_if(&mut self, _c: bool, _target: u64) {
         unreachable!()
     }
-    fn jump_to(&mut self, _c: Option<bool>, _v: u64)  {
+    fn jump_to(&mut self, _c: Option<bool>, _v: u64) {
         unreachable!()
     }
     fn load(&mut self, _ea: u64, _acc: Acc) -> Result<u64, ()> {
@@ -260,19 +260,19 @@ impl Builder for Machine {
     fn dcbz(&mut self, _ea: u64) -> Result<(), ()> {
         unreachable!()
     }
-    fn barrier(&mut self, _k: Barrier)  {
+    fn barrier(&mut self, _k: Barrier) {
         unreachable!()
     }
     fn fpr(&mut self, n: u32) -> u64 {
         (self.vsr[n as usize] >> 64) as u64
     }
-    fn set_fpr(&mut self, n: u32, v: u64)  {
+    fn set_fpr(&mut self, n: u32, v: u64) {
         self.vsr[n as usize] = (v as u128) << 64;
     }
     fn vsr(&mut self, n: u32) -> u128 {
         self.vsr[n as usize]
     }
-    fn set_vsr(&mut self, n: u32, w: u128)  {
+    fn set_vsr(&mut self, n: u32, w: u128) {
         self.vsr[n as usize] = w;
     }
     fn single_to_double(&mut self, v: u64) -> u64 {
