@@ -121,13 +121,16 @@ fn is_single(x: f64) -> bool {
 }
 
 /// One single-precision result of operands that are singles, as a double.
-fn single(op: FpOp, a: f64, b: f64) -> Option<Quick> {
-    if !is_single(b) || !is_single(a) {
-        return None;
-    }
+fn single(op: FpOp, a: f64, b: f64, c: f64) -> Option<Quick> {
     // The double is exact (products) or its own error is known; rounding it again to single is harmless because 53
-    // is more than twice 24 bits and two.
+    // is more than twice 24 bits and two. Sums of products have no such bound and are looked at below.
     let (s, e) = match op {
+        FpOp::RoundSp if in_range(b) => (b, 0.0),
+        FpOp::Sqrt if is_single(b) && b > 0.0 => {
+            let s = (b.sqrt() as f32) as f64;
+            return quick(s, b - s * s);
+        }
+        _ if !is_single(a) || !is_single(b) => return None,
         FpOp::Add => two_sum(a, b),
         FpOp::Sub => two_sum(a, -b),
         FpOp::Mul => (a * b, 0.0),
@@ -138,34 +141,47 @@ fn single(op: FpOp, a: f64, b: f64) -> Option<Quick> {
             let low = if b > 0.0 { a - back } else { back - a };
             return if single_range(s) { quick(s, low) } else { None };
         }
+        FpOp::Madd | FpOp::Msub | FpOp::Nmadd | FpOp::Nmsub if is_single(c) => {
+            let b = if matches!(op, FpOp::Msub | FpOp::Nmsub) { -b } else { b };
+            let (s, e) = two_sum(a * c, b);
+            if e != 0.0 && s.to_bits() & 0x1fff_ffff == 0x1000_0000 {
+                // Half way between singles, but only after rounding.
+                return None;
+            }
+            (s, e)
+        }
         _ => return None,
     };
     let r = s as f32 as f64;
     if !single_range(r) {
         return None;
     }
-    quick(r, if r == s { e } else { s - r })
+    let q = quick(r, if r == s { e } else { s - r })?;
+    if matches!(op, FpOp::Nmadd | FpOp::Nmsub) {
+        return Some(Quick { bits: q.bits ^ 1 << 63, fprf: fprf(r > 0.0), ..q });
+    }
+    Some(q)
 }
 
 /// A scalar instruction on doubleword 0.
 #[inline(always)]
-pub fn scalar(op: FpOp, form: FpForm, a: u64, b: u64, _c: u64) -> Option<Quick> {
+pub fn scalar(op: FpOp, form: FpForm, a: u64, b: u64, c: u64) -> Option<Quick> {
     let (x, y) = (f64::from_bits(a), f64::from_bits(b));
     match form {
         FpForm::F64 => double(op, x, y),
-        FpForm::F32 => single(op, x, y),
+        FpForm::F32 => single(op, x, y, f64::from_bits(c)),
         _ => None,
     }
 }
 
 /// One element of a vector instruction.
 #[inline(always)]
-pub fn element(op: FpOp, form: FpForm, a: u64, b: u64, _c: u64) -> Option<Quick> {
+pub fn element(op: FpOp, form: FpForm, a: u64, b: u64, c: u64) -> Option<Quick> {
     match form {
         FpForm::V64 => double(op, f64::from_bits(a), f64::from_bits(b)),
         FpForm::V32 => {
             let wide = |x: u64| f32::from_bits(x as u32) as f64;
-            let q = single(op, wide(a), wide(b))?;
+            let q = single(op, wide(a), wide(b), wide(c))?;
             Some(Quick { bits: (f64::from_bits(q.bits) as f32).to_bits() as u64, ..q })
         }
         _ => None,
@@ -221,12 +237,20 @@ mod tests {
         let mut answered = [0u32; 2];
         for n in 0..400_000 {
             let is_single = n & 1 != 0;
-            let (a, b) = (operand(&mut s, is_single), operand(&mut s, is_single));
+            let (a, mut b) = (operand(&mut s, is_single), operand(&mut s, is_single));
+            let c = operand(&mut s, is_single);
+            if is_single && n % 3 == 0 {
+                // An addend whose last place is half a unit of the product, more or less.
+                let p = f64::from_bits(a) * f64::from_bits(c);
+                let k = 2f64.powi((next(&mut s) % 60) as i32 - 30);
+                b = (((p * k) as f32) as f64).to_bits();
+            }
             let (form, kind) = if is_single { (FpForm::F32, Kind::F32) } else { (FpForm::F64, Kind::F64) };
-            for op in [FpOp::Add, FpOp::Sub, FpOp::Mul, FpOp::Div, FpOp::Sqrt] {
-                if let Some(q) = scalar(op, form, a, b, 0) {
-                    let r = arith(op, kind, Env::DEFAULT, a as u128, b as u128, 0);
-                    let what = format!("{op:?} {form:?} {a:#x} {b:#x}");
+            let ops = [FpOp::Add, FpOp::Sub, FpOp::Mul, FpOp::Div, FpOp::Sqrt, FpOp::RoundSp];
+            for op in ops.into_iter().chain([FpOp::Madd, FpOp::Msub, FpOp::Nmadd, FpOp::Nmsub]) {
+                if let Some(q) = scalar(op, form, a, b, c) {
+                    let r = arith(op, kind, Env::DEFAULT, a as u128, b as u128, c as u128);
+                    let what = format!("{op:?} {form:?} {a:#x} {b:#x} {c:#x}");
                     assert_eq!(r.bits as u64, q.bits, "{what}");
                     assert_eq!((r.fr, r.fi, r.fprf), (q.fr, q.fi, q.fprf), "{what}");
                     assert_eq!(r.exc, if q.fi { XX } else { 0 }, "{what}");

@@ -482,8 +482,13 @@ pub fn sqrt(fmt: Fmt, a: Num) -> Exact {
         Class::Finite => {
             let exp = a.exp >> 1;
             // Operand as 1x.xxx or 01.xxx with an even exponent, two bits per step from the top.
-            let bits = if is_wide(fmt) { 118 } else { 58 };
             let mut src = if a.exp & 1 != 0 { a.sig } else { a.sig >> 1 };
+            if !is_wide(fmt) {
+                let root = src.isqrt();
+                let sticky = (root * root != src) as u128;
+                return (Num::finite(false, exp, root << 64 | sticky << 1), 0);
+            }
+            let bits = 118;
             let (mut rem, mut root) = (0u128, 0u128);
             for _ in 0..bits {
                 rem = rem << 2 | src >> 126;

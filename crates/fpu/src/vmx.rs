@@ -1,11 +1,11 @@
 //! VMX floating point (Book I, 6.10): singles, round to nearest, no FPSCR; with VSCR[NJ] denormals are zeros.
 
-use isa::fp::{FpInsn, FpOp, IntTy};
+use isa::fp::{FpForm, FpInsn, FpOp, IntTy};
 
 use crate::{
     FpRegs,
     arith::{Kind, arith, int_value},
-    compare,
+    compare, fast,
     soft::{Class, Env, Num, Rm, SINGLE, pack, round, round_int, unpack},
 };
 
@@ -89,7 +89,10 @@ fn element(f: FpInsn, a: u32, b: u32, c: u32, sat: &mut bool) -> u32 {
         }
         FpOp::Exp2e => estimate(b, exp2),
         FpOp::Log2e => estimate(b, log2),
-        _ => arith(f.op, Kind::V32, Env::DEFAULT, wa, wb, wc).bits as u32,
+        _ => match fast::element(f.op, FpForm::V32, a as u64, b as u64, c as u64) {
+            Some(q) => q.bits as u32,
+            None => arith(f.op, Kind::V32, Env::DEFAULT, wa, wb, wc).bits as u32,
+        },
     }
 }
 
