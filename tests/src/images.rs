@@ -1,0 +1,85 @@
+//! The kernels and initramfs images the tests boot.
+
+use crate::case::target_dir;
+use anyhow::{Context, Result};
+use guests::{Busybox, CacheDir, Guests, INIT_MOUNTS, Initramfs, Installer, Kernel, KernelVersion, Progress};
+use std::path::{Path, PathBuf};
+
+/// All guests, fetched, and the place initramfs images are written to.
+pub struct Images {
+    guests: Guests,
+    busybox: Busybox,
+    kernels: Vec<Kernel>,
+    dir: PathBuf,
+}
+
+impl Images {
+    /// Fetches what is missing. A kernel the host's archive does not carry is left out.
+    ///
+    /// # Errors
+    /// Fetching failed otherwise.
+    pub fn open() -> Result<Self> {
+        let guests = Guests::open(CacheDir::user()?, Progress::auto());
+        let mut kernels = Vec::new();
+        for version in KernelVersion::ALL {
+            match guests.kernel(version) {
+                Ok(kernel) => kernels.push(kernel),
+                Err(guests::GuestsError::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let busybox = guests.busybox()?;
+        let dir = target_dir()?.join("guest-images");
+        std::fs::create_dir_all(&dir).with_context(|| format!("{}", dir.display()))?;
+        Ok(Self { guests, busybox, kernels, dir })
+    }
+
+    /// A kernel, if the host's archive has it.
+    pub fn kernel(&self, version: KernelVersion) -> Option<&Kernel> {
+        self.kernels.iter().find(|kernel| kernel.version == version)
+    }
+
+    /// Busybox and an `/init` that mounts the usual file systems and goes on with `script`.
+    pub fn userland(&self, script: &str) -> Initramfs {
+        Initramfs::new().busybox(&self.busybox).init(&format!("{INIT_MOUNTS}{script}"))
+    }
+
+    /// Writes an image for the test `name` and returns its path.
+    ///
+    /// # Errors
+    /// Writing failed.
+    pub fn write(&self, name: &str, initramfs: &Initramfs) -> Result<PathBuf> {
+        let path = self.dir.join(format!("{name}.gz"));
+        initramfs.write(&path)?;
+        Ok(path)
+    }
+
+    /// The tree of Debian tools, for [`Initramfs::programs`].
+    ///
+    /// # Errors
+    /// Fetching failed.
+    pub fn tools(&self) -> Result<PathBuf> {
+        Ok(self.guests.tools()?)
+    }
+
+    /// The Debian installer.
+    ///
+    /// # Errors
+    /// Fetching failed.
+    pub fn installer(&self) -> Result<Installer> {
+        Ok(self.guests.installer()?)
+    }
+
+    /// Kernel and initramfs of the demonstration.
+    ///
+    /// # Errors
+    /// Fetching failed.
+    pub fn demo(&self) -> Result<guests::Demo> {
+        Ok(self.guests.demo()?)
+    }
+
+    /// A directory for files a test makes.
+    pub fn scratch(&self) -> &Path {
+        &self.dir
+    }
+}
