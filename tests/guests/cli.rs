@@ -2,7 +2,7 @@
 
 use crate::Suite;
 use anyhow::{Context, Result, ensure};
-use guest_tests::{Case, Images, PATIENCE, Peer, rhyp_program};
+use guest_tests::{Case, Images, Peer, patience, rhyp_program};
 use guests::KernelVersion;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -90,7 +90,7 @@ fn refuses(case: &mut Case, arguments: &[OsString], words: &[&str]) -> Result<()
     full.extend_from_slice(arguments);
     let mut guest =
         if is_root()? { case.start_program(Path::new("setpriv"), &full)? } else { case.start(arguments)? };
-    let status = guest.wait(PATIENCE)?;
+    let status = guest.wait(patience())?;
     let (out, err) = (guest.console(), guest.stderr());
     ensure!(status.code() == Some(2), "status 2 expected, got {status}; it said: {err}");
     ensure!(out.is_empty(), "standard output should be empty: {out}");

@@ -2,7 +2,7 @@
 
 use crate::Suite;
 use anyhow::{Context, Result, ensure};
-use guest_tests::{BootSpec, Case, Cpu, Guest, Images, Outcome, PATIENCE, Peer};
+use guest_tests::{BootSpec, Case, Cpu, Guest, Images, Outcome, Peer, patience};
 use guests::{Initramfs, Kernel, KernelVersion};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -28,17 +28,21 @@ pub fn register(suite: &mut Suite) {
     suite.add("life::shell_answers_and_powers_off", true, |case, images| {
         let mut guest = shell(case, images, Cpu::Power9)?;
         guest.send("uname -m\n")?;
-        guest.expect("ppc64le", PATIENCE)?;
-        // Job control: a stopped job comes back.
-        guest.send("cat\n")?;
-        guest.send("echoed\n")?;
-        guest.expect("echoed\r?\nechoed", PATIENCE)?;
+        guest.expect("(?s)ppc64le.*shell> ", patience())?;
+        // Job control: a stopped job comes back, an interrupt ends it.
+        // (What is typed before the program runs would go to the shell.)
+        guest.send("sh -c \"echo star''ted; while read word; do echo '<'\\$word'>'; done\"\n")?;
+        guest.expect("started", patience())?;
+        guest.send("first\n")?;
+        guest.expect("<first>", patience())?;
         guest.send("\x1a")?;
-        guest.expect("Stopped", PATIENCE)?;
-        guest.send("fg\n")?;
-        guest.expect("cat", PATIENCE)?;
+        guest.expect("(?s)Stopped.*shell> ", patience())?;
+        guest.send("fg; echo en''ded\n")?;
+        guest.expect("(?s)fg;.*while read.*\n", patience())?;
+        guest.send("last\n")?;
+        guest.expect("<last>", patience())?;
         guest.send("\x03")?;
-        guest.expect("shell> ", PATIENCE)?;
+        guest.expect("shell> ", patience())?;
         guest.send("poweroff -f\n")?;
         guest.ends(Outcome::PowerOff)?;
         guest.is_healthy()
@@ -48,8 +52,8 @@ pub fn register(suite: &mut Suite) {
             let mut guest = shell(case, images, cpu)?;
             for _ in 0..3 {
                 guest.send("reboot -f\n")?;
-                guest.expect("USERLAND", PATIENCE)?;
-                guest.expect("shell> ", PATIENCE)?;
+                guest.expect("USERLAND", patience())?;
+                guest.expect("shell> ", patience())?;
             }
             guest.send("poweroff -f\n")?;
             guest.ends(Outcome::PowerOff)?;
@@ -59,7 +63,7 @@ pub fn register(suite: &mut Suite) {
     suite.add("life::a_panic_ends_with_the_status_of_a_death", true, |case, images| {
         let mut guest = shell(case, images, Cpu::Power9)?;
         guest.send("echo c > /proc/sysrq-trigger\n")?;
-        guest.expect("Kernel panic", PATIENCE)?;
+        guest.expect("Kernel panic", patience())?;
         guest.ends(Outcome::Died)?;
         if case.peer() == Peer::Rhyp {
             ensure!(guest.stderr().contains("panic"), "rhyp says nothing of the panic: {:?}", guest.stderr());
@@ -81,8 +85,8 @@ pub fn register(suite: &mut Suite) {
     suite.add("life::idle_guest_uses_little", true, |case, images| {
         let mut guest = shell(case, images, Cpu::Power9)?;
         guest.send("sleep 5; echo set''tled\n")?;
-        guest.expect("settled", PATIENCE)?;
-        guest.expect("shell> ", PATIENCE)?;
+        guest.expect("settled", patience())?;
+        guest.expect("shell> ", patience())?;
         let (begin, before) = (Instant::now(), guest.cpu_ticks()?);
         std::thread::sleep(IDLE_SPAN);
         let used = (guest.cpu_ticks()? - before) as f64 / TICKS_PER_SECOND;
@@ -93,9 +97,9 @@ pub fn register(suite: &mut Suite) {
     });
     suite.add_for(Peer::Rhyp, "life::demo", true, |case, _| {
         let mut guest = case.start(&["demo".into()])?;
-        guest.expect(r"root@rhyp:~# ", PATIENCE)?;
+        guest.expect(r"root@rhyp:/root# ", patience())?;
         guest.send("uname -m\n")?;
-        guest.expect("ppc64le", PATIENCE)?;
+        guest.expect("ppc64le", patience())?;
         guest.send("poweroff\n")?;
         guest.ends(Outcome::PowerOff)?;
         guest.is_healthy()
@@ -103,11 +107,12 @@ pub fn register(suite: &mut Suite) {
     suite.add("life::demo_userland", false, |case, images| {
         let demo = images.demo()?;
         let mut guest = case.boot(&BootSpec::new(&demo.kernel.vmlinux, &demo.initrd))?;
-        guest.expect("in a Power partition of rhyp", PATIENCE)?;
-        guest.expect(r"root@rhyp:~# ", PATIENCE)?;
-        guest.send("sleep 1000\n")?;
+        guest.expect("in a Power partition of rhyp", patience())?;
+        guest.expect(r"root@rhyp:/root# ", patience())?;
+        guest.send("sh -c \"echo star''ted; exec sleep 1000\"\n")?;
+        guest.expect("started", patience())?;
         guest.send("\x03")?;
-        guest.expect(r"root@rhyp:~# ", PATIENCE)?;
+        guest.expect(r"root@rhyp:/root# ", patience())?;
         guest.send("poweroff\n")?;
         guest.ends(Outcome::PowerOff)?;
         guest.is_healthy()
@@ -119,8 +124,8 @@ fn shell(case: &mut Case, images: &Images, cpu: Cpu) -> Result<Guest> {
     let kernel = first_kernel(images)?;
     let initrd = images.write("shell", &images.userland(SHELL))?;
     let mut guest = case.boot(&BootSpec::new(&kernel.vmlinux, &initrd).on(cpu))?;
-    guest.expect("USERLAND", PATIENCE)?;
-    guest.expect("shell> ", PATIENCE)?;
+    guest.expect("USERLAND", patience())?;
+    guest.expect("shell> ", patience())?;
     Ok(guest)
 }
 
@@ -144,10 +149,10 @@ kexec -e
     let mut spec = BootSpec::new(&kernel.vmlinux, &first).on(cpu);
     (spec.memory, spec.cpus) = ("2G".to_owned(), 2);
     let mut guest = case.boot(&spec)?;
-    guest.expect("FIRST-USERLAND", PATIENCE)?;
-    let seen = guest.expect("KEXEC-FAILED|JUMP", PATIENCE)?;
+    guest.expect("FIRST-USERLAND", patience())?;
+    let seen = guest.expect("KEXEC-FAILED|JUMP", patience())?;
     ensure!(seen[0] == "JUMP", "kexec -l failed");
-    let seen = guest.expect(r"SECOND-USERLAND online=(\d+)", PATIENCE)?;
+    let seen = guest.expect(r"SECOND-USERLAND online=(\d+)\s", patience())?;
     ensure!(seen[1] == "2", "2 processors before kexec, after it {}", seen[0]);
     guest.ends(Outcome::PowerOff)?;
     guest.is_healthy()

@@ -42,7 +42,7 @@ impl Suite {
         let (peer, images, owned) = (self.peer, Arc::clone(&self.images), name.to_owned());
         self.trials.push(Trial::test(name, move || {
             Case::run(peer, &owned, |case| test(case, &images))
-                .map_err(|error| Failed::from(format!("{error:?}")))
+                .map_err(|error| Failed::from(format!("{error:#}")))
         }));
     }
 

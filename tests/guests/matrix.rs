@@ -5,7 +5,7 @@
 
 use crate::Suite;
 use anyhow::{Context, Result, ensure};
-use guest_tests::{BootSpec, Case, Cpu, IrqChip, Mmu, Outcome, PATIENCE};
+use guest_tests::{BootSpec, Case, Cpu, IrqChip, Mmu, Outcome, patience};
 use guests::KernelVersion::{self, V6_1, V6_12};
 
 use Cpu::{Power8, Power9, Power10};
@@ -77,22 +77,22 @@ pub fn register(suite: &mut Suite) {
 
 fn boots(case: &mut Case, spec: &BootSpec, release: &str) -> Result<()> {
     let mut guest = case.boot(spec)?;
-    let seen = guest.expect(r"SEEN kernel=(\S+) machine=(\S+)", PATIENCE)?;
+    let seen = guest.expect(r"SEEN kernel=(\S+) machine=(\S+)\s", patience())?;
     ensure!(seen[1] == release && seen[2] == "ppc64le", "wrong kernel: {}", seen[0]);
-    let seen = guest.expect(r"SEEN online=(\d+) list=(\S+)", PATIENCE)?;
+    let seen = guest.expect(r"SEEN online=(\d+) list=(\S+)\s", patience())?;
     ensure!(seen[1] == spec.cpus.to_string(), "{} processors asked for, {}", spec.cpus, seen[0]);
-    let seen = guest.expect(r"SEEN siblings=(\d+)(?:[-,](\d+))?", PATIENCE)?;
+    let seen = guest.expect(r"SEEN siblings=(\d+)(?:[-,](?:\d+,)*(\d+))?\s", patience())?;
     let last = if seen[2].is_empty() { 0 } else { seen[2].parse()? };
     ensure!(seen[1] == "0" && last + 1 == spec.threads, "{} threads asked for, {}", spec.threads, seen[0]);
-    let seen = guest.expect(r"SEEN cpu=(\w+)", PATIENCE)?;
+    let seen = guest.expect(r"SEEN cpu=(\w+)\s", patience())?;
     ensure!(seen[1].eq_ignore_ascii_case(spec.cpu.name()), "wrong processor: {}", seen[0]);
-    let seen = guest.expect(r"SEEN mmu=(\w+)", PATIENCE)?;
+    let seen = guest.expect(r"SEEN mmu=(\w+)\s", patience())?;
     ensure!(seen[1].eq_ignore_ascii_case(&spec.mmu.to_string()), "wrong translation: {}", seen[0]);
-    let seen = guest.expect(r"SEEN irqchip=(\w+)", PATIENCE)?;
+    let seen = guest.expect(r"SEEN irqchip=(\w+)\s", patience())?;
     ensure!(seen[1] == spec.irqchip.to_string(), "wrong interrupt controller: {}", seen[0]);
-    let seen = guest.expect(r"SEEN sums=(\d+) first=(\w+)", PATIENCE)?;
+    let seen = guest.expect(r"SEEN sums=(\d+) first=(\w+)\s", patience())?;
     ensure!(seen[1] == "1" && seen[2] == MD5_OF_ZEROS, "processors do not agree: {}", seen[0]);
-    guest.expect("SEEN end", PATIENCE)?;
+    guest.expect(r"SEEN end\s", patience())?;
     guest.ends(Outcome::PowerOff)?;
     guest.is_healthy()
 }

@@ -2,7 +2,7 @@
 
 use crate::Suite;
 use anyhow::{Context, Result, ensure};
-use guest_tests::{BootSpec, Case, Images, Outcome, PATIENCE, Peer};
+use guest_tests::{BootSpec, Case, Images, Outcome, Peer, patience};
 use guests::KernelVersion;
 
 /// Adds the tests of this file.
@@ -10,11 +10,9 @@ pub fn register(suite: &mut Suite) {
     suite.add("userland::debian_tools_accept_the_partition", true, tools);
     suite.add("userland::installer_reaches_its_first_dialogue", false, |case, images| {
         let installer = images.installer()?;
-        let mut spec = BootSpec::new(&installer.vmlinux, &installer.initrd);
-        spec.append = "console=hvc0 TERM=vt100".to_owned();
-        let mut guest = case.boot(&spec)?;
-        guest.expect("(?i)select a language", PATIENCE)?;
-        guest.expect("English", PATIENCE)?;
+        let mut guest = case.boot(&BootSpec::new(&installer.vmlinux, &installer.initrd))?;
+        guest.expect("(?i)select a language", patience())?;
+        guest.expect("English", patience())?;
         guest.is_healthy()
     });
 }
@@ -37,7 +35,7 @@ poweroff -f
     let peer = case.peer();
     let mut section = |name: &str| -> Result<(String, String)> {
         let pattern = format!(r"(?s)BEGIN-{name}\r?\n(.*?)END-{name} status=(\d+)");
-        let seen = guest.expect(&pattern, PATIENCE)?;
+        let seen = guest.expect(&pattern, patience())?;
         Ok((seen[1].replace('\r', ""), seen[2].clone()))
     };
     let (lscpu, status) = section("lscpu")?;

@@ -9,10 +9,19 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-/// How long a guest may be silent about what is waited for. It only has to tell slow from hung.
-pub const PATIENCE: Duration = Duration::from_secs(300);
+/// How long a guest may be silent about what is waited for: `$RHYP_PATIENCE` seconds, else five minutes.
+///
+/// It only has to tell slow from hung.
+pub fn patience() -> Duration {
+    static PATIENCE: LazyLock<Duration> = LazyLock::new(|| {
+        let seconds = std::env::var("RHYP_PATIENCE").ok().and_then(|text| text.parse().ok());
+        Duration::from_secs(seconds.unwrap_or(300))
+    });
+    *PATIENCE
+}
 
 /// A guest in a child process, killed when dropped.
 pub struct Guest {
@@ -106,9 +115,9 @@ impl Guest {
     /// Waits for the end and checks that the exit status reports `outcome`.
     ///
     /// # Errors
-    /// Another exit status, or no end within [`PATIENCE`].
+    /// Another exit status, or no end within [`patience`].
     pub fn ends(&mut self, outcome: Outcome) -> Result<()> {
-        let status = self.wait(PATIENCE)?;
+        let status = self.wait(patience())?;
         let wanted = self.peer.status(outcome);
         ensure!(
             status.code() == Some(wanted),
@@ -197,16 +206,16 @@ mod tests {
     #[test]
     fn a_dialogue_with_a_process() {
         let mut guest = shell("echo ready; read word; echo got $word; exit 3");
-        guest.expect("ready", PATIENCE).unwrap();
+        guest.expect("ready", patience()).unwrap();
         guest.send("hello\n").unwrap();
-        assert_eq!(guest.expect(r"got (\w+)", PATIENCE).unwrap()[1], "hello");
+        assert_eq!(guest.expect(r"got (\w+)", patience()).unwrap()[1], "hello");
         guest.ends(Outcome::Died).unwrap();
     }
 
     #[test]
     fn an_early_end_and_a_wrong_status_are_failures() {
         let mut guest = shell("echo words; echo trouble >&2; exit 1");
-        let error = guest.expect("never", PATIENCE).unwrap_err().to_string();
+        let error = guest.expect("never", patience()).unwrap_err().to_string();
         assert!(error.contains("ended before") && error.contains("words"), "{error}");
         let error = guest.ends(Outcome::PowerOff).unwrap_err().to_string();
         assert!(error.contains("status 0") && error.contains("trouble"), "{error}");

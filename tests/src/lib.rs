@@ -12,6 +12,6 @@ mod spec;
 
 pub use case::{Case, rhyp_program};
 pub use console::complaints;
-pub use guest::{Guest, PATIENCE};
+pub use guest::{Guest, patience};
 pub use images::Images;
 pub use spec::{BootSpec, Cpu, IrqChip, Mmu, Outcome, Peer};
