@@ -484,7 +484,7 @@ fn calls_agree_with_a_model() {
 #[test]
 fn threads_on_one_group() {
     const THREADS: u64 = 4;
-    const TURNS: u64 = 20_000;
+    const TURNS: u64 = 60_000;
     let (ram, t) = (ram(), table());
     let sums: Vec<(u64, u64, u64)> = std::thread::scope(|s| {
         let run = |id: u64| {
@@ -499,7 +499,7 @@ fn threads_on_one_group() {
                     removed = removed.wrapping_add(number);
                 };
                 for _ in 0..TURNS {
-                    let index = random.below(8);
+                    let index = random.below(2);
                     match random.below(5) {
                         0 | 1 => {
                             let number = random.below(0xfff) + 1;

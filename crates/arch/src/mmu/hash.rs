@@ -135,3 +135,40 @@ fn check(
         key: Some(key),
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hpt::flag;
+    use mem::GuestRam;
+
+    /// What `check` says of an entry found as `then` when it is `now`, with `note` saying whether the processor was
+    /// noted as its user before.
+    fn recheck(then: (u64, u64), now: (u64, u64), noted: bool) -> Option<Translation> {
+        let (ram, hpt) = (GuestRam::new(1 << 20).unwrap(), Hpt::new(18).unwrap());
+        let st = CpuState::new(isa::Level::V2_07, 0, 0);
+        hpt.enter(&ram, flag::EXACT, 0, now.0, now.1).unwrap();
+        if noted {
+            assert!(hpt.note_user(0, 3));
+        }
+        let found = (0, then.0 | pteh::V, then.1);
+        check(&st, &hpt, &SlbEntry::default(), 3, found, 0, Access::Write).unwrap()
+    }
+
+    #[test]
+    fn an_entry_that_changed_since_it_was_found_is_not_used() {
+        let both = ptel::R | ptel::C;
+        let l = ptel::M | 2;
+        for noted in [false, true] {
+            assert!(recheck((0, l), (0, l), noted).is_some());
+            assert!(recheck((0, l | both), (0, l | both), noted).is_some());
+            // The second doubleword, with and without a bit to set.
+            assert_eq!(recheck((0, l), (0, l | 1), noted), None);
+            // The first one.
+            assert_eq!(recheck((0, l), (1 << 20, l), noted), None);
+        }
+        // A processor noted before is among those flushed; one that was not looks again.
+        assert_eq!(recheck((0, l | both), (0, l | both | 1), false), None);
+        assert_eq!(recheck((0, l | both), (1 << 20, l | both), false), None);
+    }
+}

@@ -200,6 +200,7 @@ mod tests {
         slbmte(&mut st, KERNEL | ESID_V | 1, VSID_B_1T | 0x42 << 24 | 0xabc << 12);
         let e = lookup(&st, KERNEL | 0xff_ffff_ffff).unwrap();
         assert_eq!((e.segment_shift(), e.vsid_number()), (40, 0x42));
+        assert_eq!(slbmfev(&st, 1), VSID_B_1T | 0x42 << 24, "bits below a 1 TiB segment's id are none");
         assert!(lookup(&st, KERNEL | 0x100_0000_0000).is_none());
         put(&mut st, 2, 0x3000_0000, 0x3_ffff_ffff_ffff, 0);
         let e = lookup(&st, 0x3fff_ffff).unwrap();

@@ -10,6 +10,7 @@ use isa::Level;
 use mem::{Access, GuestRam};
 
 use super::{MmuCache, Translation, translate};
+use crate::hpt::Hpt;
 use crate::time::Timebase;
 use crate::{CpuState, Fault, Shared, Vector, msr};
 
@@ -89,4 +90,71 @@ fn data_and_instructions_relocate_each_by_its_own_bit() {
     assert_eq!(m.isi(0x1000), 0x4000_0000);
     m.sh.prtb.store(u64::MAX, Ordering::Relaxed);
     assert_eq!(m.isi(0x1000), 0x4002_0000);
+}
+
+/// Random tables, registers and addresses: an answer always, and memory never touched outside.
+#[test]
+fn hostile_tables() {
+    let mut x = 0x2545_f491_4f6c_dd1du64;
+    let mut random = move || {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        x
+    };
+    let mut m = Machine::new(Level::V3_1, 0);
+    Hpt::replace(&m.sh.hpt, Some(Arc::new(Hpt::new(18).unwrap())));
+    let hpt = m.sh.hpt.read().unwrap().clone().unwrap();
+    let mut answers = [0u32; 5];
+    for round in 0..40_000u64 {
+        // Directories that point to each other, somewhere in 64 KiB or anywhere, with any geometry.
+        for _ in 0..if round == 0 { 40_000 } else { 4 } {
+            let r = random();
+            let near = (1 << 63) | 0x4000_0000_0000_00ff & r | random() & 0xff00;
+            m.sh.ram.write_u64_be(random() & 0xfff8, if r & 31 == 0 { r } else { near }).unwrap();
+            let h = random() >> (random() & 63) | random() & pteh_bits();
+            let _ = hpt.enter(&m.sh.ram, random(), random() & 0xff, h, random() & 0xff_ffff | 0x10);
+            crate::mmu::slb::slbmte(&mut m.st, random() & !0xfc0, random() >> (random() & 63));
+        }
+        m.sh.prtb.store(if round & 7 == 0 { random() } else { random() & 0xf01f }, Ordering::Relaxed);
+        m.sh.lpcr.store(if round & 1 == 0 { msr::lpcr::HR } else { 0 }, Ordering::Relaxed);
+        m.st.pidr = random() >> (random() & 63);
+        (m.st.amr, m.st.iamr) = (random(), random());
+        m.problem_state(random() & 1 == 0);
+        for access in [Access::Read, Access::Write, Access::Exec] {
+            let ea = match random() & 3 {
+                0 => random(),
+                1 => m.st.slb[random() as usize & 31].esid,
+                _ => random() >> (random() & 63),
+            };
+            let n = match m.go(ea, access) {
+                Ok(t) => {
+                    assert_eq!(t.ra & 0xfff, ea & 0xfff);
+                    assert!(match access {
+                        Access::Read => t.read,
+                        Access::Write => t.write,
+                        Access::Exec => t.exec,
+                    });
+                    0
+                }
+                Err(f) => match f.vector {
+                    Vector::Dsi => 1,
+                    Vector::Isi => 2,
+                    Vector::DataSegment => 3,
+                    Vector::InstructionSegment => 4,
+                    v => panic!("{v:?}"),
+                },
+            };
+            answers[n] += 1;
+        }
+        if round & 0xfff == 0 {
+            hpt.clear_all();
+        }
+    }
+    assert!(answers.iter().all(|&n| n > 100), "{answers:?}");
+}
+
+fn pteh_bits() -> u64 {
+    use crate::hpt::pteh;
+    pteh::L | pteh::H | pteh::BOLTED
 }

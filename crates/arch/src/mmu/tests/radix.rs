@@ -103,6 +103,15 @@ fn other_geometries_work_and_impossible_ones_are_refused() {
 }
 
 #[test]
+fn a_table_is_aligned_to_its_size() {
+    let mut m = machine(root(21, ROOT | 0xff00, 13));
+    let at = map(&m, 0x12_3456, 1, 0);
+    m.sh.ram.write_u64_be(at, entry::VALID | 0x30_0f00 | 9).unwrap();
+    m.sh.ram.write_u64_be(0x30_0000 + 0x123 * 8, LEAF | 0x5000 | RWX).unwrap();
+    assert_eq!(m.go(0x12_3456, Access::Read).unwrap().ra, 0x5456);
+}
+
+#[test]
 fn quadrants_and_sizes() {
     let mut m = linux();
     m.segment(0x4000_0000_0000_0000);
