@@ -486,6 +486,23 @@ fn sha2_digests() {
     }
 }
 
+/// Carry-less products, bit by bit.
+#[test]
+fn polynomials() {
+    let mut r = Rng(64);
+    for _ in 0..300 {
+        let (a, b) = (r.wide(), r.wide());
+        for (op, w) in [(W2::PolyMulB, 8), (W2::PolyMulH, 16), (W2::PolyMulW, 32), (W2::PolyMulD, 64)] {
+            let product = |k: u32| {
+                let (x, y) = (element(a, w, false, k) as u128, element(b, w, false, k) as u128);
+                (0..w).filter(|n| y >> n & 1 != 0).fold(0, |s, n| s ^ x << n)
+            };
+            let model = assemble(2 * w, |k| (product(2 * k) ^ product(2 * k + 1)) as i128);
+            assert_eq!(eval2(op, a, b), model, "{op:?} {a:032x} {b:032x}");
+        }
+    }
+}
+
 /// Decimal sums against sums of numbers.
 #[test]
 fn decimals() {

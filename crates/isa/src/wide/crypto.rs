@@ -135,17 +135,39 @@ pub fn sha_sigma_d(a: u128, sel: u32) -> u128 {
     }))
 }
 
-/// Carry-less product of two numbers of `width` (up to 64) bits.
+/// Carry-less product of two numbers of up to 64 bits, four bits of b at a time.
 #[inline(always)]
 fn clmul(a: u128, b: u128, width: u32) -> u128 {
+    let mut multiples = [0; 16];
+    for n in 1..16 {
+        multiples[n] = (multiples[n / 2] << 1) ^ (a * (n as u128 & 1));
+    }
     let mut r = 0;
-    for k in 0..width {
-        r ^= (a << k) & (b >> k & 1).wrapping_neg();
+    for at in (0..width).step_by(4).rev() {
+        r = r << 4 ^ multiples[(b >> at & 15) as usize];
     }
     r
 }
+
+/// Carry-less products of the elements in the right halves of each pair of `width` bits, all at once.
+#[inline(always)]
+fn clmul_pairs(a: u128, b: u128, width: u32) -> u128 {
+    let bit = u128::MAX / (u128::MAX >> (128 - 2 * width));
+    let half = bit * ((1 << width) - 1);
+    let (a, mut r) = (a & half, 0);
+    for k in 0..width {
+        let chosen = b >> k & bit;
+        r ^= a << k & (chosen << (2 * width)).wrapping_sub(chosen);
+    }
+    r
+}
+
 /// Exclusive or of the carry-less products of the two elements in each pair.
+#[inline(always)]
 pub fn poly_mul(a: u128, b: u128, width: u32) -> u128 {
+    if width <= 16 {
+        return clmul_pairs(a, b, width) ^ clmul_pairs(a >> width, b >> width, width);
+    }
     let ones = u128::MAX >> (128 - width);
     let mut r = 0;
     for k in 0..64 / width {
