@@ -98,14 +98,15 @@ pub fn slbmte(st: &mut CpuState, rb: u64, rs: u64) -> bool {
 }
 
 /// `slbie`: invalidate the entry for the segment that RB names. The class and size given with it are not compared:
-/// software must give those of the entry.
+/// software must give those of the entry. What is to be dropped is the larger of the segment given and the one found.
 pub fn slbie(st: &mut CpuState, rb: u64) -> TlbInvalidate {
+    let mut shift = if rb >> 25 & 3 == 1 { 40 } else { 28 };
     for e in st.slb.iter_mut() {
         if e.covers(rb) {
             e.esid &= !ESID_V;
+            shift = shift.max(e.segment_shift());
         }
     }
-    let shift = if rb >> 25 & 3 == 1 { 40 } else { 28 };
     TlbInvalidate::Segment { ea: rb & (u64::MAX << shift), shift }
 }
 
@@ -246,6 +247,9 @@ mod tests {
         slbmte(&mut st, KERNEL | ESID_V | 5, VSID_B_1T | 7 << 24);
         assert_eq!(slbie(&mut st, KERNEL | 1 << 28 | 1 << 25), segment(KERNEL, 40));
         assert_eq!(valid(&st), [1]);
+        slbmte(&mut st, KERNEL | ESID_V | 5, VSID_B_1T | 7 << 24);
+        assert_eq!(slbie(&mut st, KERNEL | 1 << 28), segment(KERNEL, 40), "the wrong size given");
+        assert_eq!(slbie(&mut st, KERNEL | 1 << 28 | 1 << 25), segment(KERNEL, 40), "nothing there");
     }
 
     #[test]
