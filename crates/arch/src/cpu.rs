@@ -317,6 +317,12 @@ impl Cpu {
         self.link.tlb_seen.store(epoch, Ordering::SeqCst);
     }
 
+    /// The hashed page table in force, without taking a lock.
+    #[inline]
+    pub fn hpt(&mut self) -> Option<&Arc<crate::hpt::Hpt>> {
+        self.mmu.hpt(&self.sh)
+    }
+
     /// Forget all translations; real mode stays.
     pub fn flush_translated(&mut self) {
         self.tlb.flush_translated();

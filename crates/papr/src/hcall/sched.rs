@@ -1,0 +1,150 @@
+//! Sharing of processors (LoPAR 14.11) and stopping for them.
+
+use arch::msr;
+use arch::shared::event;
+
+use super::{Ctx, Row, row};
+use crate::platform::HcallFlow;
+use crate::rc::{HResult, Rc};
+
+pub(super) const ROWS: &[Row] = &[
+    row(0xe0, "H_CEDE", 0, "14.11.3.3", cede),
+    row(0xe4, "H_CONFER", 2, "14.11.3.4", confer),
+    row(0xe8, "H_PROD", 1, "14.11.3.5", prod),
+    row(0xec, "H_GET_PPP", 0, "14.11.3.6", get_ppp),
+    row(0xf4, "H_PURR", 0, "14.11.3.8", purr),
+    row(0xf8, "H_PIC", 0, "14.11.3.9", pic),
+    row(0x298, "H_JOIN", 0, "14.11.5.1", join),
+    row(0x2d4, "H_GET_MPP", 0, "14.12.4.2", get_mpp),
+    row(0x380, "H_SIGNAL_SYS_RESET", 1, "14.5.4.12", signal_sys_reset),
+];
+
+fn cede(c: &mut Ctx) -> HResult {
+    let m = c.cpu.st.msr | msr::EE;
+    c.cpu.set_msr(m);
+    c.flow = if take_prod(c) { HcallFlow::Continue } else { HcallFlow::Cede };
+    Ok(())
+}
+
+/// Whether the caller was prodded since it last slept; it is not any more.
+fn take_prod(c: &mut Ctx) -> bool {
+    let prodded = c.cpu.link.pending() & event::PROD != 0;
+    if prodded {
+        c.cpu.link.clear(event::PROD);
+    }
+    prodded
+}
+
+/// Whether an argument is -1, in either mode.
+fn is_all(c: &Ctx, n: usize) -> bool {
+    c.arg(n) == if c.cpu.st.mode.sf { u64::MAX } else { u32::MAX as u64 }
+}
+
+/// ( processor yield-count -- )
+fn confer(c: &mut Ctx) -> HResult {
+    if is_all(c, 0) {
+        c.flow = HcallFlow::Confer(None);
+        return Ok(());
+    }
+    let target = c.papr().vcpu_of(c.arg(0)).ok_or(Rc::PARAMETER)?;
+    if target == c.cpu.index {
+        c.flow = if take_prod(c) { HcallFlow::Continue } else { HcallFlow::WaitProd };
+        return Ok(());
+    }
+    if let Some(count) = c.papr().yield_count(c.ram(), target) {
+        // It has run since the caller looked, or it runs now.
+        if count != c.arg(1) as u32 || count & 1 == 0 {
+            return Ok(());
+        }
+    }
+    c.flow = HcallFlow::Confer(Some(target));
+    Ok(())
+}
+
+/// ( processor -- )
+fn prod(c: &mut Ctx) -> HResult {
+    let target = c.papr().vcpu_of(c.arg(0)).ok_or(Rc::PARAMETER)?;
+    c.papr().unjoin(target);
+    if let Some(link) = c.shared().vcpus.get(target) {
+        link.post(event::PROD);
+    }
+    Ok(())
+}
+
+fn join(c: &mut Ctx) -> HResult {
+    if c.cpu.st.msr & msr::EE != 0 {
+        return Err(Rc::BAD_MODE);
+    }
+    if take_prod(c) {
+        return Ok(());
+    }
+    if !c.papr().join(c.cpu.index) {
+        return Err(Rc::CONTINUE);
+    }
+    c.flow = HcallFlow::WaitProd;
+    Ok(())
+}
+
+/// ( target -- ): -1 all processors, -2 all others, else one.
+fn signal_sys_reset(c: &mut Ctx) -> HResult {
+    let sf = c.cpu.st.mode.sf;
+    let target = if sf { c.arg(0) as i64 } else { c.arg(0) as i32 as i64 };
+    let me = c.cpu.index;
+    let to = |n: usize| {
+        if c.papr().is_running(n)
+            && let Some(link) = c.shared().vcpus.get(n)
+        {
+            link.post(event::SYSTEM_RESET);
+        }
+    };
+    match target {
+        -1 => (0..c.papr().vcpu_count()).for_each(to),
+        -2 => (0..c.papr().vcpu_count()).filter(|&n| n != me).for_each(to),
+        _ => to(c.papr().vcpu_of(target as u64).ok_or(Rc::PARAMETER)?),
+    }
+    Ok(())
+}
+
+/// Hundredths of a processor that each virtual processor is entitled to: all of one, as it is dedicated.
+const FULL: u64 = 100;
+
+/// ( -- entitlement unallocated group-and-pool weights-and-processors )
+///
+/// r6: four two-byte fields: reserved, reserved, group number, pool number. r7: capped bit and weight, capacity of the
+/// pool unallocated; then processors in the pool, in the system, from the most significant byte: reserved, flags
+/// (bit 7: capped... 0 is capped), variable weight, unallocated weight, two bytes of processors active in the pool, two
+/// bytes in the system. r8: entitlement and number of virtual processors that the partition could have.
+fn get_ppp(c: &mut Ctx) -> HResult {
+    let vcpus = c.p.config().vcpus as u64;
+    let cores = c.p.config().cores() as u64;
+    let number = c.p.config().number as u64 & 0xffff;
+    c.set(0, cores.min(0xffff) * FULL);
+    c.set(1, 0);
+    c.set(2, number << 16);
+    c.set(3, (cores & 0xffff) << 16 | cores & 0xffff);
+    c.set(4, (cores * FULL).min(u32::MAX as u64) << 32 | vcpus);
+    Ok(())
+}
+
+/// ( -- purr ): what the calling processor has used.
+fn purr(c: &mut Ctx) -> HResult {
+    let v = c.shared().tb.now().wrapping_add(c.cpu.st.purr_offset);
+    c.set(0, v);
+    Ok(())
+}
+
+/// ( -- idle-cycles processors ) of the shared pool, of which a dedicated partition is no member.
+fn pic(_: &mut Ctx) -> HResult {
+    Err(Rc::AUTHORITY)
+}
+
+/// ( -- entitled mapped group-and-pool weights unallocated backing loan-request )
+fn get_mpp(c: &mut Ctx) -> HResult {
+    let memory = c.p.config().memory;
+    let number = c.p.config().number as u64 & 0xffff;
+    let values = [memory, memory, number << 16 | 0xffff, 0, 0, memory, 0];
+    for (n, v) in values.into_iter().enumerate() {
+        c.set(n, v);
+    }
+    Ok(())
+}

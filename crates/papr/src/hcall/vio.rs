@@ -1,0 +1,236 @@
+//! Virtual I/O (LoPAR 14.5.4.2 and chapter 17): DMA windows made of translation control entries (TCE), command/response
+//! queues (CRQ).
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Ctx, Row, row};
+use crate::rc::{HResult, Rc};
+
+const TCE: &str = "14.5.4.2";
+
+pub(super) const ROWS: &[Row] = &[
+    row(0x1c, "H_GET_TCE", 2, TCE, get_tce),
+    row(0x20, "H_PUT_TCE", 3, TCE, put_tce),
+    row(0x138, "H_STUFF_TCE", 4, TCE, stuff_tce),
+    row(0x13c, "H_PUT_TCE_INDIRECT", 4, TCE, put_tce_indirect),
+    row(0xfc, "H_REG_CRQ", 3, "17.2.3.1.5.1", reg_crq),
+    row(0x100, "H_FREE_CRQ", 1, "17.2.3.1.5.2", free_crq),
+    row(0x104, "H_VIO_SIGNAL", 2, "17.2.1.3.1", vio_signal),
+    row(0x108, "H_SEND_CRQ", 3, "17.2.3.1.5.3", send_crq),
+    row(0x2b0, "H_ENABLE_CRQ", 1, "17.2.3.1.5.4", enable_crq),
+];
+
+/// Bits of a TCE that mean something here: page number and the two access rights.
+const TCE_READ: u64 = 1;
+const TCE_WRITE: u64 = 2;
+/// Most windows of a partition.
+const MAX_WINDOWS: usize = 1024;
+/// Most entries of one window: 2^28 (1 TiB of 4 KiB pages).
+const MAX_ENTRIES: usize = 1 << 28;
+/// Most entries one H_STUFF_TCE sets. LoPAR lets a call do a part only by H_LONG_BUSY, so more is refused.
+const MAX_STUFF: u64 = 1 << 20;
+/// Most entries of H_PUT_TCE_INDIRECT: a page full.
+const MAX_INDIRECT: u64 = 512;
+
+/// One DMA window: what I/O addresses from its start mean.
+pub struct TceTable {
+    /// First I/O address.
+    start: u64,
+    /// log2 of the size of an I/O page.
+    shift: u32,
+    entries: Box<[AtomicU64]>,
+}
+
+impl TceTable {
+    /// The entry's place for an I/O address.
+    fn place(&self, ioba: u64) -> Result<usize, Rc> {
+        let page = ioba.checked_sub(self.start).ok_or(Rc::PARAMETER)? >> self.shift;
+        usize::try_from(page).ok().filter(|&p| p < self.entries.len()).ok_or(Rc::PARAMETER)
+    }
+
+    fn set(&self, first: usize, count: u64, tce: impl Fn(usize) -> u64) -> HResult {
+        let count = usize::try_from(count).map_err(|_| Rc::PARAMETER)?;
+        let end = first.checked_add(count).filter(|&e| e <= self.entries.len()).ok_or(Rc::PARAMETER)?;
+        for (n, e) in self.entries[first..end].iter().enumerate() {
+            e.store(tce(n) & (TCE_READ | TCE_WRITE | u64::MAX << self.shift), Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Where DMA by a device goes: the real address for an I/O address and how many bytes on from there belong to the
+    /// same page. `None` if the window does not have it or does not allow the access.
+    pub fn translate(&self, ioba: u64, write: bool) -> Option<(u64, u64)> {
+        let tce = self.entries[self.place(ioba).ok()?].load(Ordering::Relaxed);
+        let right = if write { TCE_WRITE } else { TCE_READ };
+        let offset = ioba & !(u64::MAX << self.shift);
+        let page = tce & u64::MAX << self.shift;
+        (tce & right != 0).then_some((page | offset, (1 << self.shift) - offset))
+    }
+}
+
+/// The DMA windows of a partition by their logical I/O bus number (LIOBN).
+#[derive(Default)]
+pub struct TceTables(RwLock<BTreeMap<u32, Arc<TceTable>>>);
+
+/// A window cannot be made: the number is taken, or the size is impossible.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BadWindow;
+
+impl TceTables {
+    /// Makes a window of `pages` pages of 2^`shift` bytes (12 to 34) from the I/O address `start`.
+    pub fn create(&self, liobn: u32, start: u64, shift: u32, pages: usize) -> Result<(), BadWindow> {
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let end = (pages as u64).checked_mul(1 << shift.min(63)).and_then(|len| start.checked_add(len));
+        if !(12..=34).contains(&shift)
+            || pages > MAX_ENTRIES
+            || end.is_none()
+            || start & !(u64::MAX << shift) != 0
+            || all.len() >= MAX_WINDOWS
+            || all.contains_key(&liobn)
+        {
+            return Err(BadWindow);
+        }
+        let entries = (0..pages).map(|_| AtomicU64::new(0)).collect();
+        all.insert(liobn, Arc::new(TceTable { start, shift, entries }));
+        Ok(())
+    }
+
+    /// Takes a window away. Answers whether it was there.
+    pub fn remove(&self, liobn: u32) -> bool {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&liobn).is_some()
+    }
+
+    /// A window, for a device that works on it.
+    pub fn get(&self, liobn: u64) -> Option<Arc<TceTable>> {
+        let liobn = u32::try_from(liobn).ok()?;
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&liobn).cloned()
+    }
+
+    /// Empties all windows.
+    pub(crate) fn clear(&self) {
+        for t in self.0.read().unwrap_or_else(PoisonError::into_inner).values() {
+            t.entries.iter().for_each(|e| e.store(0, Ordering::Relaxed));
+        }
+    }
+
+    pub(crate) fn save(&self) -> TceTablesState {
+        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let windows = all.iter().map(|(&liobn, t)| {
+            let TceTable { start, shift, entries } = &**t;
+            let entry = |(n, e): (usize, &AtomicU64)| (n as u64, e.load(Ordering::Relaxed));
+            let set = entries.iter().enumerate().map(entry).filter(|e| e.1 != 0).collect();
+            WindowState { liobn, start: *start, shift: *shift, pages: entries.len() as u64, set }
+        });
+        TceTablesState { windows: windows.collect() }
+    }
+
+    pub(crate) fn restore(&self, state: TceTablesState) -> Result<(), &'static str> {
+        let fresh = TceTables::default();
+        for WindowState { liobn, start, shift, pages, set } in state.windows {
+            let pages = usize::try_from(pages).map_err(|_| "a DMA window is too large")?;
+            fresh.create(liobn, start, shift, pages).map_err(|_| "an impossible DMA window")?;
+            let table = fresh.get(liobn.into()).ok_or("an impossible DMA window")?;
+            for (n, tce) in set {
+                let entry = usize::try_from(n).ok().and_then(|n| table.entries.get(n));
+                entry.ok_or("a DMA window with too many entries")?.store(tce, Ordering::Relaxed);
+            }
+        }
+        let fresh = fresh.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(())
+    }
+}
+
+/// Saved form of [`TceTables`].
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct TceTablesState {
+    /// The windows.
+    pub windows: Vec<WindowState>,
+}
+
+/// Saved form of one DMA window.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct WindowState {
+    /// Logical I/O bus number.
+    pub liobn: u32,
+    /// First I/O address.
+    pub start: u64,
+    /// log2 of the page size.
+    pub shift: u32,
+    /// Number of entries.
+    pub pages: u64,
+    /// The entries that are not 0: number and value.
+    pub set: Vec<(u64, u64)>,
+}
+
+fn window(c: &Ctx) -> Result<(Arc<TceTable>, usize), Rc> {
+    let table = c.papr().tces.get(c.arg(0)).ok_or(Rc::PARAMETER)?;
+    let place = table.place(c.arg(1))?;
+    Ok((table, place))
+}
+
+/// ( liobn io-address -- tce )
+fn get_tce(c: &mut Ctx) -> HResult {
+    let (table, at) = window(c)?;
+    c.set(0, table.entries[at].load(Ordering::Relaxed));
+    Ok(())
+}
+
+/// ( liobn io-address tce -- )
+fn put_tce(c: &mut Ctx) -> HResult {
+    let (table, at) = window(c)?;
+    let tce = c.arg(2);
+    table.set(at, 1, |_| tce)
+}
+
+/// ( liobn io-address tce count -- )
+fn stuff_tce(c: &mut Ctx) -> HResult {
+    let (table, at) = window(c)?;
+    let (tce, count) = (c.arg(2), c.arg(3));
+    if count > MAX_STUFF {
+        return Err(Rc::PARAMETER);
+    }
+    table.set(at, count, |_| tce)
+}
+
+/// ( liobn io-address list count -- )
+fn put_tce_indirect(c: &mut Ctx) -> HResult {
+    let (table, at) = window(c)?;
+    let (list, count) = (c.arg(2), c.arg(3));
+    if count > MAX_INDIRECT || list % 4096 != 0 {
+        return Err(Rc::PARAMETER);
+    }
+    let mut bytes = [0; MAX_INDIRECT as usize * 8];
+    let bytes = &mut bytes[..count as usize * 8];
+    c.ram().read(list, bytes)?;
+    table.set(at, count, |n| bytes[n * 8..n * 8 + 8].iter().fold(0, |v, &b| v << 8 | b as u64))
+}
+
+/// ( unit queue length -- )
+fn reg_crq(c: &mut Ctx) -> HResult {
+    c.p.vio().register_crq(c.arg(0), c.arg(1), c.arg(2))
+}
+
+/// ( unit -- )
+fn free_crq(c: &mut Ctx) -> HResult {
+    c.p.vio().free_crq(c.arg(0))
+}
+
+/// ( unit mode -- )
+fn vio_signal(c: &mut Ctx) -> HResult {
+    c.p.vio().signal(c.arg(0), c.arg(1))
+}
+
+/// ( unit high low -- )
+fn send_crq(c: &mut Ctx) -> HResult {
+    c.p.vio().send_crq(c.arg(0), [c.arg(1), c.arg(2)])
+}
+
+/// ( unit -- )
+fn enable_crq(c: &mut Ctx) -> HResult {
+    c.p.vio().enable_crq(c.arg(0))
+}
