@@ -217,8 +217,8 @@ fn cpu(tree: &mut DeviceTree, cpus: NodeId, config: &PartitionConfig, core: u32)
     tree.set_u32s(node, "ibm,processor-segment-sizes", &[28, 40, u32::MAX, u32::MAX]);
     let mut sizes = Vec::new();
     for s in &PAGE_SIZES {
-        sizes.extend([s.shift as u32, s.slb as u32, s.actual.len() as u32]);
-        sizes.extend(s.actual.iter().flat_map(|&(shift, encoding)| [shift as u32, encoding as u32]));
+        sizes.extend([s.shift, s.slb as u32, s.actual.len() as u32]);
+        sizes.extend(s.actual.iter().flat_map(|&(shift, encoding)| [shift, encoding as u32]));
     }
     tree.set_u32s(node, "ibm,segment-page-sizes", &sizes);
     if config.offers_hash() {
