@@ -2,12 +2,20 @@
 #![forbid(unsafe_code)]
 
 mod fetch;
+mod lint;
+mod test;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use std::path::Path;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
 usage: cargo xtask CHORE
+  test           format, house rules, clippy, unit tests, release build, quick guest tests
+    --all          the whole boot matrix and the slower guest tests too
+    --guests NAME  only the guest tests whose names contain NAME
+    --peer qemu    run the guests under QEMU instead, to test the tests
+  lint           the house rules alone
   guests         fetch every guest the tests boot (kernels, busybox, installer, tools) into the user's cache";
 
 fn main() -> ExitCode {
@@ -20,10 +28,18 @@ fn main() -> ExitCode {
     }
 }
 
+/// The cargo that started this program, else the one of the search path.
+fn cargo() -> String {
+    std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned())
+}
+
 fn run() -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask has no parent directory")?;
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
+        ["test", options @ ..] => test::run(root, &test::Options::parse(options)?),
+        ["lint"] => lint::run(root),
         ["guests"] => fetch::all(),
         _ => bail!("{USAGE}"),
     }

@@ -1,0 +1,128 @@
+//! `cargo xtask test`: everything that must hold before a change is taken.
+
+use crate::lint;
+use anyhow::{Context, Result, bail};
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+/// What was asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// The full guest tests, not the quick subset.
+    pub all: bool,
+    /// Run the guests under QEMU instead of rhyp, to test the tests.
+    pub qemu: bool,
+    /// Only guest tests whose names contain this.
+    pub filter: Option<String>,
+}
+
+impl Options {
+    /// Reads the words after `cargo xtask test`.
+    pub fn parse(words: &[&str]) -> Result<Self> {
+        let mut options = Self::default();
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            match *word {
+                "--all" => options.all = true,
+                "--peer" => match words.next() {
+                    Some(&"qemu") => options.qemu = true,
+                    Some(&"rhyp") => options.qemu = false,
+                    _ => bail!("--peer is rhyp or qemu"),
+                },
+                "--guests" => {
+                    options.filter = Some((*words.next().context("--guests needs a name")?).to_owned())
+                }
+                other => bail!("unknown option {other}: --all, --peer rhyp|qemu, --guests NAME"),
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// Programs the tests start that a bare Debian may lack, and the packages they come in.
+const QEMU_PACKAGES: &[(&str, &str)] = &[("qemu-system-ppc64", "qemu-system-ppc")];
+
+/// Runs all steps in `root`; stops at the first that fails. With a filter only the guest tests run.
+pub fn run(root: &Path, options: &Options) -> Result<()> {
+    let cargo = |arguments: &[&str]| step(root, &crate::cargo(), arguments);
+    if options.qemu {
+        install_missing(root, QEMU_PACKAGES)?;
+    }
+    if options.filter.is_none() {
+        cargo(&["fmt", "--all", "--check"])?;
+        eprintln!("== house rules");
+        lint::run(root)?;
+        cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"])?;
+        cargo(&["test", "--workspace", "--exclude", "guest-tests", "--quiet"])?;
+        cargo(&["test", "--package", "guest-tests", "--lib", "--quiet"])?;
+    }
+    if !options.qemu {
+        cargo(&["build", "--release", "--package", "rhyp"])?;
+    }
+    let mut guests = vec!["test", "--release", "--package", "guest-tests", "--test", "guests", "--"];
+    if options.all {
+        guests.push("--all");
+    }
+    if options.qemu {
+        guests.extend(["--peer", "qemu"]);
+    }
+    guests.extend(options.filter.as_deref());
+    cargo(&guests)
+}
+
+/// Runs one command, saying what it is and how long it took.
+fn step(root: &Path, program: &str, arguments: &[&str]) -> Result<()> {
+    let name = Path::new(program).file_stem().and_then(OsStr::to_str).unwrap_or(program);
+    let shown = format!("{name} {}", arguments.join(" "));
+    eprintln!("== {shown}");
+    let begin = Instant::now();
+    let status = Command::new(program).args(arguments).current_dir(root).status().context(shown.clone())?;
+    if !status.success() {
+        bail!("`{shown}` failed");
+    }
+    eprintln!("== done in {:.0} s", begin.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Installs the packages whose programs are missing, as root or through sudo.
+fn install_missing(root: &Path, wanted: &[(&str, &str)]) -> Result<()> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = |program: &str| std::env::split_paths(&path).any(|dir| dir.join(program).is_file());
+    let missing: Vec<&str> =
+        wanted.iter().filter(|(program, _)| !found(program)).map(|(_, package)| *package).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let uid = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Uid:"))
+        .and_then(|ids| ids.split_whitespace().nth(1));
+    let mut arguments = vec!["apt-get", "install", "--yes", "--no-install-recommends"];
+    arguments.extend(&missing);
+    let shown = arguments.join(" ");
+    let outcome = if uid == Some("0") {
+        step(root, arguments[0], &arguments[1..])
+    } else {
+        step(root, "sudo", &arguments)
+    };
+    outcome.with_context(|| format!("these tests need {}: install with `{shown}`", missing.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_read() {
+        assert_eq!(Options::parse(&[]).unwrap(), Options::default());
+        let options = Options::parse(&["--all", "--peer", "qemu", "--guests", "matrix"]).unwrap();
+        assert!(options.all && options.qemu);
+        assert_eq!(options.filter.as_deref(), Some("matrix"));
+        for bad in [&["--peer"][..], &["--peer", "kvm"], &["--guests"], &["--everything"]] {
+            assert!(Options::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+}
