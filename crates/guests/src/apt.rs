@@ -288,20 +288,58 @@ struct HostTarget {
 }
 
 /// Asks the host's apt, under the host's own configuration, for its package indices.
+///
+/// What it fetched before it describes in full; of what it never fetched (a fresh machine or container) it only tells
+/// the addresses it would fetch.
 fn host_targets() -> Result<Vec<HostTarget>> {
-    let output = Command::new("apt-get")
-        .args(["indextargets", "Created-By: Packages"])
-        .env("LC_ALL", "C")
-        .stdin(Stdio::null())
-        .output()
-        .map_err(at(Path::new("apt-get")))?;
-    if !output.status.success() {
-        let detail = complaint(&String::from_utf8_lossy(&output.stderr));
-        return Err(GuestsError::Program { program: "apt-get", detail });
+    let ask = |arguments: &[&str]| -> Result<String> {
+        let output = Command::new("apt-get")
+            .args(arguments)
+            .env("LC_ALL", "C")
+            .stdin(Stdio::null())
+            .output()
+            .map_err(at(Path::new("apt-get")))?;
+        if !output.status.success() {
+            let detail = complaint(&String::from_utf8_lossy(&output.stderr));
+            return Err(GuestsError::Program { program: "apt-get", detail });
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let mut targets = described_targets(&ask(&["indextargets", "Created-By: Packages"])?);
+    for address in ask(&["update", "--print-uris"])?.lines().filter_map(|line| line.split('\'').nth(1)) {
+        if let Some(target) = address_target(address) {
+            let known = |t: &HostTarget| t.repository == target.repository && t.release == target.release;
+            if !targets.iter().any(known) {
+                targets.push(target);
+            }
+        }
     }
+    Ok(targets)
+}
+
+/// The index an address `ARCHIVE/dists/SUITE/COMPONENT/binary-ARCHITECTURE/Packages...` stands for.
+fn address_target(address: &str) -> Option<HostTarget> {
+    let (archive, rest) = address.split_once("/dists/")?;
+    let (place, file) = rest.split_once("/binary-")?;
+    if !file.contains("/Packages") {
+        return None;
+    }
+    let (release, component) = place.rsplit_once('/')?;
+    let (origin, entry) = (String::new(), String::new());
+    let repository = format!("{archive}/");
+    Some(HostTarget {
+        origin,
+        release: release.to_owned(),
+        component: component.to_owned(),
+        repository,
+        entry,
+    })
+}
+
+/// The records of `apt-get indextargets`.
+fn described_targets(text: &str) -> Vec<HostTarget> {
     let field = |record: &Record, name: &str| record.get(name).cloned().unwrap_or_default();
-    let text = String::from_utf8_lossy(&output.stdout);
-    Ok(parse_records(&text)
+    parse_records(text)
         .iter()
         .map(|record| HostTarget {
             origin: field(record, "Origin"),
@@ -310,7 +348,7 @@ fn host_targets() -> Result<Vec<HostTarget>> {
             repository: field(record, "Repo-URI"),
             entry: field(record, "Sourcesentry"),
         })
-        .collect())
+        .collect()
 }
 
 /// Writes the private source list: one entry for each Debian archive of the host and suite we want.
@@ -343,8 +381,11 @@ fn is_debian(target: &HostTarget) -> bool {
     if !target.origin.is_empty() {
         return target.origin == "Debian" || target.origin == "Debian Backports";
     }
-    let base = target.release.split(['-', '/']).next().unwrap_or_default();
-    DEBIAN_SUITES.contains(&base)
+    // Others use Debian's suite names too; for an archive taken for Debian's by mistake the keyring of `signed_by`
+    // does not fit, and apt ignores it.
+    let (base, kind) = target.release.split_once(['-', '/']).unwrap_or((&target.release, ""));
+    let kinds = ["", "updates", "security", "backports", "backports-sloppy", "proposed-updates"];
+    DEBIAN_SUITES.contains(&base) && kinds.contains(&kind)
 }
 
 /// The value of `Signed-By` for a private entry: the one of the host's entry, else Debian's keyring, else nothing.
@@ -501,7 +542,22 @@ mod tests {
         assert!(is_debian(&target("", "trixie-updates", "main", "http://m/", "")));
         assert!(is_debian(&target("", "stable", "main", "http://m/", "")));
         assert!(!is_debian(&target("", "noble", "main", "http://m/", "")));
+        assert!(!is_debian(&target("", "bookworm-pgdg", "main", "http://m/", "")));
         assert!(!is_debian(&target("Ubuntu", "stable", "main", "http://m/", "")));
+    }
+
+    #[test]
+    fn addresses_tell_archive_suite_and_component() {
+        let target =
+            address_target("http://m/debian/dists/bookworm/updates/main/binary-amd64/Packages.xz").unwrap();
+        assert_eq!(target.repository, "http://m/debian/");
+        assert_eq!((target.release.as_str(), target.component.as_str()), ("bookworm/updates", "main"));
+        assert!(is_debian(&target));
+        for other in
+            ["http://m/dists/bookworm/InRelease", "http://m/dists/a/main/dep11/Components-amd64.yml", ""]
+        {
+            assert!(address_target(other).is_none(), "{other}");
+        }
     }
 
     #[test]
