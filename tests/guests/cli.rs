@@ -20,8 +20,7 @@ pub fn register(suite: &mut Suite) {
         let bytes = std::fs::read(vmlinux(images)?)?;
         // In the middle of the program, of the headers, of the first word.
         for length in [bytes.len() / 2, 100, 20, 3, 0] {
-            let file = case.file("elf")?;
-            std::fs::write(&file, &bytes[..length])?;
+            let file = case.file("elf", &bytes[..length])?;
             refuses(case, &args(&file, &[]), &[&file.to_string_lossy()])?;
         }
         Ok(())
@@ -31,12 +30,10 @@ pub fn register(suite: &mut Suite) {
         refuses(case, &args(&file, &["--memory", "1G"]), &[&file.to_string_lossy(), "memory"])
     });
     suite.add_for(Peer::Rhyp, "cli::initrd_that_does_not_fit", true, |case, images| {
-        let file = case.file("initrd")?;
-        std::fs::File::create(&file)?.set_len(1 << 30)?;
+        let file = case.file("initrd", &[])?;
+        std::fs::File::options().write(true).open(&file)?.set_len(1 << 30)?;
         let arguments = args(vmlinux(images)?, &["--memory", "1G", "--initrd", &file.to_string_lossy()]);
-        let outcome = refuses(case, &arguments, &[&file.to_string_lossy()]);
-        std::fs::remove_file(&file)?;
-        outcome
+        refuses(case, &arguments, &[&file.to_string_lossy()])
     });
     suite.add_for(Peer::Rhyp, "cli::missing_initrd", true, |case, images| {
         refuses(case, &args(vmlinux(images)?, &["--initrd", "/nonexistent/i"]), &["/nonexistent/i"])
@@ -57,15 +54,12 @@ pub fn register(suite: &mut Suite) {
         });
     }
     suite.add_for(Peer::Rhyp, "cli::nvram_that_cannot_be_written", true, |case, images| {
-        let file = case.file("nvram")?;
-        std::fs::write(&file, vec![0; 65536])?;
+        let file = case.file("nvram", &[0; 65536])?;
         let mut permissions = std::fs::metadata(&file)?.permissions();
         permissions.set_readonly(true);
         std::fs::set_permissions(&file, permissions)?;
         let path = file.to_string_lossy().into_owned();
-        let outcome = refuses(case, &args(vmlinux(images)?, &["--nvram", &path]), &[&path]);
-        std::fs::remove_file(&file)?;
-        outcome?;
+        refuses(case, &args(vmlinux(images)?, &["--nvram", &path]), &[&path])?;
         let path = "/nonexistent/directory/nvram";
         refuses(case, &args(vmlinux(images)?, &["--nvram", path]), &[path])
     });
@@ -118,7 +112,7 @@ struct Elf {
 }
 
 /// Writes it: the file header of 64 bytes, one program header of 56 (ELF-64, version 1).
-fn elf_file(case: &Case, elf: &Elf) -> Result<PathBuf> {
+fn elf_file(case: &mut Case, elf: &Elf) -> Result<PathBuf> {
     let mut bytes = vec![0x7f, b'E', b'L', b'F', 2, if elf.big_endian { 2 } else { 1 }, 1];
     bytes.resize(16, 0);
     let mut put = |value: u64, size: usize| {
@@ -150,7 +144,5 @@ fn elf_file(case: &Case, elf: &Elf) -> Result<PathBuf> {
     for (value, size) in [(1, 4), (5, 4), (0, 8), (0, 8), (0, 8), (120, 8), (elf.memory, 8), (65536, 8)] {
         put(value, size);
     }
-    let path = case.file("elf")?;
-    std::fs::write(&path, bytes)?;
-    Ok(path)
+    case.file("elf", &bytes)
 }

@@ -11,6 +11,7 @@ pub struct Case {
     peer: Peer,
     name: String,
     logs: Vec<PathBuf>,
+    files: Vec<PathBuf>,
 }
 
 impl Case {
@@ -19,12 +20,12 @@ impl Case {
     /// # Errors
     /// What the test failed with, and where its logs are.
     pub fn run(peer: Peer, name: &str, test: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
-        let mut case = Self { peer, name: name.to_owned(), logs: Vec::new() };
+        let mut case = Self { peer, name: name.to_owned(), logs: Vec::new(), files: Vec::new() };
         let outcome = test(&mut case);
         match outcome {
             Ok(()) => {
-                for log in &case.logs {
-                    std::fs::remove_file(log).with_context(|| format!("{}", log.display()))?;
+                for path in case.logs.iter().chain(&case.files) {
+                    std::fs::remove_file(path).with_context(|| format!("{}", path.display()))?;
                 }
                 Ok(())
             }
@@ -65,22 +66,29 @@ impl Case {
     /// # Errors
     /// It cannot be started.
     pub fn start_program(&mut self, program: &Path, arguments: &[OsString]) -> Result<Guest> {
-        let log = self.file("log")?;
+        let log = self.path("log", self.logs.len())?;
         self.logs.push(log.clone());
         Guest::spawn(self.peer, program, arguments, &log)
     }
 
-    /// A path for a file of this test: `NAME.EXTENSION`, or `NAME-2.EXTENSION` after a second boot, and so on.
+    /// Makes a file for this test; it is removed when the test succeeds.
     ///
     /// # Errors
-    /// The directory cannot be made.
-    pub fn file(&self, extension: &str) -> Result<PathBuf> {
+    /// It cannot be written.
+    pub fn file(&mut self, extension: &str, content: &[u8]) -> Result<PathBuf> {
+        let path = self.path(extension, self.files.len())?;
+        std::fs::write(&path, content).with_context(|| format!("{}", path.display()))?;
+        self.files.push(path.clone());
+        Ok(path)
+    }
+
+    /// `NAME.EXTENSION`, or `NAME-2.EXTENSION` if there is one before it, and so on.
+    fn path(&self, extension: &str, before: usize) -> Result<PathBuf> {
         let dir = target_dir()?.join("guest-logs");
         std::fs::create_dir_all(&dir).with_context(|| format!("{}", dir.display()))?;
         let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
         let name: String = self.name.chars().map(plain).collect();
-        let count = self.logs.len() + 1;
-        let number = if count > 1 { format!("-{count}") } else { String::new() };
+        let number = if before > 0 { format!("-{}", before + 1) } else { String::new() };
         Ok(dir.join(format!("{name}{number}.{extension}")))
     }
 }

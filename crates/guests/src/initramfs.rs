@@ -146,7 +146,7 @@ impl Initramfs {
     /// Reading a file named before, or writing, failed.
     pub fn write(&self, path: &Path) -> Result<()> {
         let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".tmp-{}", std::process::id()));
+        name.push(format!(".tmp-{}-{:?}", std::process::id(), std::thread::current().id()));
         let temporary = path.with_file_name(name);
         let file = fs::File::create(&temporary).map_err(at(&temporary))?;
         let written = self.write_to(BufWriter::new(file));
