@@ -54,6 +54,8 @@ pub enum Exit {
     Cede,
     /// H_CONFER: let another run; to this processor, or to any.
     Confer(Option<usize>),
+    /// Nothing to do until H_PROD, whatever interrupts are pending (H_JOIN).
+    WaitProd,
     /// `stop-self`: stopped until `start-cpu`.
     Stop,
     /// The budget of instructions is used up.

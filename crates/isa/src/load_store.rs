@@ -116,6 +116,9 @@ macro_rules! load_store_rows {
         Isync  "isync"  x(19, 150)  V2_06 ""           isync;
         Dcbt   "dcbt"   x(31, 278)  V2_06 "RA,RB,TH"   hint;
         Dcbtst "dcbtst" x(31, 246)  V2_06 "RA,RB,TH"   hint;
+        Dst    "dst"    x(31, 342)  V2_06 "RA,RB,STRM" hint;
+        Dstst  "dstst"  x(31, 374)  V2_06 "RA,RB,STRM" hint;
+        Dss    "dss"    x(31, 822)  V2_06 "STRM"       hint;
         Dcbst  "dcbst"  x(31, 54)   V2_06 "RA,RB"      touch;
         Dcbf   "dcbf"   x(31, 86)   V2_06 "RA,RB,L"    touch;
         Dcbz   "dcbz"   x(31, 1014) V2_06 "RA,RB"      dcbz;
@@ -546,7 +549,8 @@ pub fn isync<B: Builder>(b: &mut B, _: Insn) -> R<B> {
     b.barrier(Barrier::Instruction);
     Ok(())
 }
-/// Touches and hints: no access is made, so none can interrupt.
+/// Touches and hints: no access is made, so none can interrupt. The data streams of old VMX (`dst`, `dstst`, `dss`,
+/// gone from the ISA since 2.03) are still accepted by every processor, and Linux issues `dssall`.
 pub fn hint<B: Builder>(_: &mut B, _: Insn) -> R<B> {
     Ok(())
 }

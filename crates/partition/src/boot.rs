@@ -1,0 +1,111 @@
+//! From files to a first processor that knows where to start.
+
+use std::sync::PoisonError;
+
+use firmware::elf::{self, Layout, LoadError, LoadTarget, TargetError};
+use firmware::of_client::{OfClient, OfConfig};
+use firmware::stub;
+use mem::GuestRam;
+
+use crate::{Entry, Partition};
+
+/// What a partition boots.
+#[derive(Clone, Debug, Default)]
+pub struct BootImages {
+    /// Kernel (or another Open Firmware client), as read from its file.
+    pub kernel: Vec<u8>,
+    /// Initial RAM disk.
+    pub initrd: Option<Vec<u8>>,
+    /// `/chosen` `bootargs`.
+    pub append: String,
+}
+
+/// Why a partition can not be made or booted.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// The host has no memory for it.
+    #[error("cannot make the partition's memory: {0}")]
+    Memory(std::io::Error),
+    /// The kernel is not one.
+    #[error("kernel: {0}")]
+    Kernel(LoadError),
+    /// The initial RAM disk does not fit.
+    #[error("initrd: {0}")]
+    Initrd(LoadError),
+    /// A mistake of this program.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+/// Guest memory as a target of loading.
+struct Target<'a>(&'a GuestRam);
+
+impl LoadTarget for Target<'_> {
+    fn write(&mut self, addr: u64, data: &[u8]) -> Result<(), TargetError> {
+        self.0.write(addr, data).map_err(|e| TargetError(e.addr))
+    }
+    fn zero(&mut self, addr: u64, len: u64) -> Result<(), TargetError> {
+        self.0.fill(addr, len, 0).map_err(|e| TargetError(e.addr))
+    }
+}
+
+impl Partition {
+    /// Top of the stack that firmware gives its clients: below the client interface's entry.
+    pub(crate) fn of_stack(&self) -> u64 {
+        stub::OF_CLIENT_ADDR - 0x100
+    }
+
+    /// Put kernel, initial RAM disk and firmware into memory.
+    pub(crate) fn load(&self) -> Result<Entry, BootError> {
+        let layout = Layout::new(self.config.rma_size(), self.config.memory);
+        let mut target = Target(&self.sh.ram);
+        let kernel = elf::load_kernel(&self.images.kernel, &layout, &mut target).map_err(BootError::Kernel)?;
+        let mut claimed = vec![(kernel.low, kernel.high - kernel.low)];
+        let mut initrd = None;
+        if let Some(data) = &self.images.initrd {
+            let at = elf::load_initrd(data, &layout, &kernel, &mut target).map_err(BootError::Initrd)?;
+            claimed.push((at, data.len() as u64));
+            initrd = Some((at, data.len() as u64));
+        }
+        tracing::info!("{} at {:#x}, entry {:#x}", kernel.name, kernel.low, kernel.entry);
+        papr::cas::power_on(self).map_err(|e| BootError::Internal(format!("page table: {e:?}")))?;
+        let mut rng_seed = [0u8; 32];
+        for word in rng_seed.chunks_mut(8) {
+            if let Ok(r) = devices::rng::h_random() {
+                word.copy_from_slice(&r.to_be_bytes());
+            }
+        }
+        let tree = papr::fdt::build(&papr::fdt::TreeInput {
+            config: &self.config,
+            agreement: &self.papr.agreement(),
+            intc: &self.intc,
+            terminals: &self.terminals,
+            nvram: &self.nvram,
+            bootargs: &self.images.append,
+            initrd,
+            boot_kernel: None,
+            rtas_base: None,
+            rng_seed: &rng_seed,
+        });
+        let config = OfConfig {
+            rma_size: layout.rma_size,
+            claimed,
+            console: Some(format!("/vdevice/vty@{:x}", crate::CONSOLE_UNIT)),
+            boot_cpu: Some(format!("/cpus/PowerPC,{}@0", self.config.model.tree_name)),
+        };
+        let client = OfClient::new(tree, &config);
+        self.sh
+            .ram
+            .write(stub::OF_CLIENT_ADDR, &stub::stub_of_client())
+            .map_err(|e| BootError::Internal(e.to_string()))?;
+        *self.of.lock().unwrap_or_else(PoisonError::into_inner) = Some(client);
+        let (r3, r4) = initrd.unwrap_or((0, 0));
+        Ok(Entry {
+            nia: kernel.entry,
+            toc: kernel.toc.unwrap_or(0),
+            is_64bit: kernel.is_64bit,
+            r1: self.of_stack(),
+            args: [r3, r4, stub::OF_CLIENT_ADDR, 0, 0],
+        })
+    }
+}

@@ -1,0 +1,266 @@
+//! One logical partition: it owns the memory, the virtual processors, the devices and the PAPR state; it boots, runs,
+//! resets and ends.
+#![forbid(unsafe_code)]
+
+mod boot;
+mod env;
+mod platform;
+mod timer;
+mod vcpu;
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use arch::shared::event;
+use arch::{Shared, VcpuLink};
+use device::irq::{IrqController, IrqKind, IrqLine, VcpuLines, lisn};
+use devices::intc::{Intc, IrqMode};
+use devices::nvram::Nvram;
+use devices::rtc::Rtc;
+use devices::vterm::{CharBackend, Vterm, Vterms};
+use devices::xive::{GuestMemory, NotMemory};
+use firmware::of_client::OfClient;
+use mem::GuestRam;
+use papr::{End, PaprState, PartitionConfig};
+
+pub use boot::{BootError, BootImages};
+pub use papr;
+use timer::Timer;
+
+/// Unit address of the console terminal.
+pub const CONSOLE_UNIT: u32 = 0x7100_0000;
+
+/// How a partition's life ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// The guest switched itself off.
+    PoweredOff,
+    /// The guest asked for a reboot and was not to have one.
+    RebootRefused,
+    /// The guest died, with its last words.
+    Died(String),
+    /// Somebody outside ended it.
+    Stopped,
+}
+
+/// Where and with what the first processor starts: big-endian, 64-bit, translation off.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// Address of the first instruction.
+    pub nia: u64,
+    /// 64-bit mode.
+    pub is_64bit: bool,
+    /// Stack.
+    pub r1: u64,
+    /// Table of contents (r2).
+    pub toc: u64,
+    /// r3 to r7.
+    pub args: [u64; 5],
+}
+
+/// One logical partition.
+pub struct Partition {
+    config: PartitionConfig,
+    images: BootImages,
+    sh: Arc<Shared>,
+    papr: PaprState,
+    intc: Intc,
+    terminals: Vterms,
+    console: Arc<dyn CharBackend>,
+    nvram: Nvram,
+    rtc: Rtc,
+    of: Mutex<Option<OfClient>>,
+    timer: Timer,
+    /// Signals environmental and power warnings.
+    _epow: IrqLine,
+    ending: Mutex<Option<End>>,
+    wake_up: Condvar,
+    stopped: AtomicBool,
+    absent: Mutex<BTreeSet<&'static str>>,
+    retired: AtomicU64,
+}
+
+/// External interrupt lines of the processors.
+struct Lines(Vec<Arc<VcpuLink>>);
+
+impl VcpuLines for Lines {
+    fn set_external(&self, server: u32, asserted: bool) {
+        if let Some(link) = self.0.get(server as usize) {
+            if asserted { link.post(event::EXTERNAL) } else { link.clear(event::EXTERNAL) }
+        }
+    }
+}
+
+/// Memory as the interrupt controller sees it.
+struct QueueMemory(Arc<GuestRam>);
+
+impl GuestMemory for QueueMemory {
+    fn contains(&self, addr: u64, len: u64) -> bool {
+        len <= self.0.size() && addr <= self.0.size() - len
+    }
+    fn write_u32_be(&self, addr: u64, value: u32) -> Result<(), NotMemory> {
+        self.0.write_u32_be(addr, value).map_err(|_| NotMemory)
+    }
+}
+
+impl Partition {
+    /// A partition that is switched off. `console` is the other end of its first terminal.
+    pub fn new(
+        config: PartitionConfig,
+        images: BootImages,
+        console: Arc<dyn CharBackend>,
+        nvram: Nvram,
+    ) -> Result<Arc<Self>, BootError> {
+        let ram = Arc::new(GuestRam::new(config.memory).map_err(BootError::Memory)?);
+        let links: Vec<Arc<VcpuLink>> = (0..config.vcpus.max(1)).map(|_| Default::default()).collect();
+        let sh = Arc::new(Shared {
+            ram: ram.clone(),
+            lpcr: AtomicU64::new(0),
+            prtb: AtomicU64::new(0),
+            tb: Default::default(),
+            vcpus: links.clone(),
+            tlb_epoch: AtomicU64::new(0),
+            hpt: Default::default(),
+        });
+        let servers: Vec<u32> = (0..links.len() as u32).collect();
+        let intc = Intc::new(&servers, IrqMode::Xics, Arc::new(Lines(links)), Arc::new(QueueMemory(ram)));
+        let claim = |n, kind| intc.claim(n, kind).map_err(|e| BootError::Internal(e.to_string()));
+        let line = claim(lisn::VIO.start, IrqKind::Msi)?;
+        let epow = claim(lisn::EPOW, IrqKind::Msi)?;
+        let mut terminals = Vterms::default();
+        terminals.add(Arc::new(Vterm::new(CONSOLE_UNIT, line, console.clone())));
+        Ok(Arc::new(Partition {
+            papr: PaprState::new(&config),
+            config,
+            images,
+            timer: Timer::new(sh.clone()),
+            sh,
+            intc,
+            terminals,
+            console,
+            nvram,
+            rtc: Rtc::new(),
+            _epow: epow,
+            of: Mutex::new(None),
+            ending: Mutex::new(None),
+            wake_up: Condvar::new(),
+            stopped: AtomicBool::new(false),
+            absent: Mutex::default(),
+            retired: AtomicU64::new(0),
+        }))
+    }
+
+    /// Load the boot images once to find what is wrong with them; the partition stays switched off.
+    pub fn check(&self) -> Result<(), BootError> {
+        self.load().map(drop)
+    }
+
+    /// Boot and run until the guest ends. Reboots are obeyed unless `no_reboot`.
+    pub fn run(self: &Arc<Self>, no_reboot: bool) -> Result<Outcome, BootError> {
+        loop {
+            self.reset();
+            let entry = self.load()?;
+            std::thread::scope(|s| {
+                let builder = |name: String| std::thread::Builder::new().name(name).stack_size(2 << 20);
+                let mut threads = Vec::new();
+                for n in 0..self.sh.vcpus.len() {
+                    let (p, entry) = (self.clone(), (n == 0).then_some(entry));
+                    let work = move || {
+                        let r = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                            vcpu::life(p.clone(), n, entry)
+                        }));
+                        match r {
+                            Ok(done) => drop(p.retired.fetch_add(done, Ordering::Relaxed)),
+                            Err(_) => {
+                                p.finish(End::OsTerm("internal error in the hypervisor: the partition check-stopped".into()))
+                            }
+                        }
+                    };
+                    match builder(format!("vcpu{n}")).spawn_scoped(s, work) {
+                        Ok(t) => threads.push(t),
+                        Err(e) => {
+                            self.finish(End::OsTerm(format!("no host thread for a virtual processor: {e}")));
+                            break;
+                        }
+                    }
+                }
+                let timer = s.spawn(|| self.timer.run());
+                let mut slot = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
+                while slot.is_none() && !self.stopped.load(Ordering::SeqCst) {
+                    slot = self.wake_up.wait(slot).unwrap_or_else(PoisonError::into_inner);
+                }
+                drop(slot);
+                for t in threads {
+                    // A panicking processor has been dealt with on its own thread.
+                    let _ = t.join();
+                }
+                self.timer.quit();
+                let _ = timer.join();
+            });
+            if self.stopped.load(Ordering::SeqCst) {
+                return Ok(Outcome::Stopped);
+            }
+            let how = self.ending.lock().unwrap_or_else(PoisonError::into_inner).take();
+            match how {
+                Some(End::PowerOff) => return Ok(Outcome::PoweredOff),
+                Some(End::OsTerm(words)) => return Ok(Outcome::Died(words)),
+                Some(End::Reboot) if no_reboot => return Ok(Outcome::RebootRefused),
+                Some(End::Reboot) | None => {}
+            }
+        }
+    }
+
+    /// End the partition from outside.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        drop(self.ending.lock().unwrap_or_else(PoisonError::into_inner));
+        self.wake_up.notify_all();
+        for link in &self.sh.vcpus {
+            link.post(event::LEAVE);
+        }
+    }
+
+    pub(crate) fn is_ending(&self) -> bool {
+        self.stopped.load(Ordering::SeqCst) || self.ending.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Bytes from outside for the console; how many were taken.
+    pub fn console_input(&self, bytes: &[u8]) -> usize {
+        self.terminals.find(0).map_or(0, |t| t.input(bytes))
+    }
+
+    /// Instructions retired in all processors that have ended.
+    pub fn retired(&self) -> u64 {
+        self.retired.load(Ordering::Relaxed)
+    }
+
+    /// How often each hypercall and each RTAS call was made.
+    pub fn calls(&self) -> (Vec<papr::state::CallCount>, Vec<papr::state::CallCount>) {
+        (self.papr.hcall_counts(), self.papr.rtas_counts())
+    }
+
+    pub(crate) fn report_absent(&self, mnemonic: &'static str, raw: u32) {
+        if self.absent.lock().unwrap_or_else(PoisonError::into_inner).insert(mnemonic) {
+            tracing::warn!("instruction {mnemonic} ({raw:#010x}) is not implemented: illegal instruction interrupt");
+        }
+    }
+
+    /// Everything the guest can change back to the start; no processor runs.
+    fn reset(&self) {
+        *self.ending.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        for link in &self.sh.vcpus {
+            link.clear(u32::MAX);
+            link.exit.store(0, Ordering::SeqCst);
+        }
+        self.sh.lpcr.store(0, Ordering::SeqCst);
+        self.sh.prtb.store(0, Ordering::SeqCst);
+        self.papr.reset(&self.config);
+        for t in self.terminals.iter() {
+            t.reset();
+        }
+        self.timer.reset();
+        *self.of.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.sh.ram.clear();
+    }
+}

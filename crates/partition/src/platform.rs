@@ -1,0 +1,146 @@
+//! What the partition is to the PAPR interface ([`papr::Platform`]) and to its firmware ([`firmware::OfHost`]).
+
+use std::sync::{Arc, PoisonError};
+
+use arch::shared::event;
+use arch::{Cpu, Shared};
+use device::DeviceTree;
+use devices::intc::Intc;
+use devices::nvram::Nvram;
+use devices::rtc::Rtc;
+use devices::vterm::Vterms;
+use firmware::of_client::{BadAddress, CasOutcome, OfHost};
+use papr::{End, HcallFlow, PaprState, PartitionConfig, Platform};
+
+use crate::Partition;
+
+impl Platform for Partition {
+    fn config(&self) -> &PartitionConfig {
+        &self.config
+    }
+    fn papr(&self) -> &PaprState {
+        &self.papr
+    }
+    fn shared(&self) -> &Arc<Shared> {
+        &self.sh
+    }
+    fn intc(&self) -> &Intc {
+        &self.intc
+    }
+    fn terminals(&self) -> &Vterms {
+        &self.terminals
+    }
+    fn nvram(&self) -> &Nvram {
+        &self.nvram
+    }
+    fn rtc(&self) -> &Rtc {
+        &self.rtc
+    }
+
+    fn of_client(&self, cpu: &mut Cpu, args: u64) -> HcallFlow {
+        let mut slot = self.of.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(client) = slot.as_mut() else {
+            cpu.st.gpr[3] = papr::rc::Rc::FUNCTION.0 as u64;
+            return HcallFlow::Continue;
+        };
+        let mut host = Host { p: self, cpu, flow: HcallFlow::Continue, jump: None };
+        let r3 = client.call(&mut host, args);
+        let Host { flow, jump, .. } = host;
+        if let Some((entry, a, len)) = jump {
+            // Another program takes the client's place.
+            let r5 = cpu.st.gpr[5];
+            cpu.st.gpr = [0; 32];
+            cpu.st.gpr[1] = self.of_stack();
+            (cpu.st.gpr[5], cpu.st.gpr[6], cpu.st.gpr[7]) = (r5, a, len);
+            cpu.st.nia = entry;
+            return HcallFlow::Resume;
+        }
+        cpu.st.gpr[3] = r3;
+        flow
+    }
+
+    fn end(&self, how: End) {
+        self.finish(how);
+    }
+}
+
+/// The partition during one call of the client interface.
+struct Host<'a> {
+    p: &'a Partition,
+    cpu: &'a mut Cpu,
+    flow: HcallFlow,
+    jump: Option<(u64, u64, u64)>,
+}
+
+impl OfHost for Host<'_> {
+    fn read(&self, addr: u64, buf: &mut [u8]) -> Result<(), BadAddress> {
+        self.p.sh.ram.read(addr, buf).map_err(|_| BadAddress)
+    }
+    fn write(&mut self, addr: u64, data: &[u8]) -> Result<(), BadAddress> {
+        self.p.sh.ram.write(addr, data).map_err(|_| BadAddress)
+    }
+    fn console_write(&mut self, data: &[u8]) {
+        self.p.console.write(data);
+    }
+    fn console_read(&mut self, buf: &mut [u8]) -> usize {
+        let Ok(t) = self.p.terminals.find(0) else { return 0 };
+        let mut n = 0;
+        while n < buf.len() {
+            let (len, words) = t.get();
+            if len == 0 {
+                break;
+            }
+            let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_be_bytes()).take(len as usize).collect();
+            let room = (buf.len() - n).min(bytes.len());
+            buf[n..n + room].copy_from_slice(&bytes[..room]);
+            // What does not fit goes back to where it came from.
+            if room < bytes.len() {
+                t.input(&bytes[room..]);
+                return n + room;
+            }
+            n += room;
+        }
+        n
+    }
+    fn cas(&mut self, tree: &mut DeviceTree, vectors: &[u8]) -> CasOutcome {
+        let outcome = papr::cas::negotiate(self.p, tree, vectors);
+        self.cpu.st.level = self.p.papr.level();
+        let msr = self.cpu.st.msr;
+        self.cpu.set_msr(msr);
+        self.cpu.flush_translated();
+        outcome
+    }
+    fn instantiate_rtas(&mut self, base: u64) {
+        self.p.papr.set_rtas_base(base);
+    }
+    fn exit(&mut self) {
+        self.p.finish(End::PowerOff);
+        self.flow = HcallFlow::Leave;
+    }
+    fn boot(&mut self, _spec: &str) {
+        self.p.finish(End::Reboot);
+        self.flow = HcallFlow::Leave;
+    }
+    fn milliseconds(&mut self) -> u32 {
+        (self.p.sh.tb.now() / (arch::time::TB_HZ / 1000)) as u32
+    }
+    fn chain(&mut self, entry: u64, args: u64, len: u64) -> bool {
+        self.jump = Some((entry, args, len));
+        true
+    }
+}
+
+impl Partition {
+    /// Note how the guest ends, the first time, and have all processors leave.
+    pub(crate) fn finish(&self, how: End) {
+        let mut slot = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
+        if slot.is_none() {
+            *slot = Some(how);
+        }
+        drop(slot);
+        self.wake_up.notify_all();
+        for link in &self.sh.vcpus {
+            link.post(event::LEAVE);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The command line. Its texts are the help, the man page and the completions.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// rhyp, the open Power hypervisor: runs unmodified Power operating systems as logical partitions.
+#[derive(Parser, Debug)]
+#[command(name = "rhyp", version, propagate_version = true, subcommand_required = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to log on standard error: error, warn, info, debug, trace, or module=level lists.
+    #[arg(long, global = true, value_name = "FILTER")]
+    pub log: Option<String>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Commands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Run a partition and give its console to the terminal (Ctrl-A x ends it, Ctrl-A ? lists the keys).
+    Run(Box<RunArgs>),
+    /// Fetch Debian's Power kernel and a shell through the host's apt, boot them, and hand over the shell.
+    Demo(Box<DemoArgs>),
+    /// List the processor models.
+    Cpus(CpusArgs),
+    /// Print a completion script for a shell.
+    Completions {
+        /// Shell to complete in.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page.
+    Man,
+}
+
+/// `rhyp cpus`.
+#[derive(Args, Debug)]
+pub struct CpusArgs {
+    /// As JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Address translation offered to the guest.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mmu {
+    /// Radix trees (POWER9 and later).
+    Radix,
+    /// Hashed page tables.
+    Hash,
+}
+
+/// Interrupt controllers offered to the guest.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Irqchip {
+    /// The controller of POWER8 and before.
+    Xics,
+    /// XIVE exploitation mode (POWER9 and later).
+    Xive,
+    /// Both; the guest chooses.
+    Dual,
+}
+
+/// How guest instructions are carried out.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accel {
+    /// The interpreter.
+    Interp,
+}
+
+/// The machine a partition is given.
+#[derive(Args, Debug, Clone)]
+pub struct MachineArgs {
+    /// Processor model, as `rhyp cpus` lists them; compat=NAME offers the architecture level of an older one.
+    #[arg(long, value_name = "NAME[,compat=NAME]", default_value = "power9")]
+    pub cpu: String,
+    /// Number of virtual processors.
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub cpus: String,
+    /// Threads of a core: 1, 2, 4 or 8.
+    #[arg(long, value_name = "T", default_value = "1")]
+    pub threads: String,
+    /// Memory, with K, M, G or T.
+    #[arg(long, value_name = "SIZE", default_value = "1G")]
+    pub memory: String,
+    /// Execution engine.
+    #[arg(long, value_enum, default_value = "interp")]
+    pub accel: Accel,
+    /// Offer only this address translation.
+    #[arg(long, value_enum)]
+    pub mmu: Option<Mmu>,
+    /// Offer only this interrupt controller.
+    #[arg(long, value_enum, default_value = "dual")]
+    pub irqchip: Irqchip,
+    /// File that keeps the non-volatile memory (made when it is not there).
+    #[arg(long, value_name = "FILE")]
+    pub nvram: Option<PathBuf>,
+    /// Name of the partition.
+    #[arg(long, value_name = "NAME", default_value = "rhyp")]
+    pub name: String,
+    /// End with status 3 when the guest reboots.
+    #[arg(long)]
+    pub no_reboot: bool,
+    /// Print counters to standard error at the end.
+    #[arg(long)]
+    pub stats: bool,
+    /// Write counters to a file as JSON at the end.
+    #[arg(long, value_name = "FILE")]
+    pub stats_json: Option<PathBuf>,
+    /// Where the console is.
+    #[arg(long, value_name = "stdio|file:PATH|null", default_value = "stdio")]
+    pub console: String,
+}
+
+/// `rhyp run`.
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    /// Kernel: ELF of either byte order, vmlinux or zImage.pseries, gzip'd or not.
+    #[arg(long, value_name = "FILE")]
+    pub kernel: PathBuf,
+    /// Initial RAM disk.
+    #[arg(long, value_name = "FILE")]
+    pub initrd: Option<PathBuf>,
+    /// Kernel command line.
+    #[arg(long, value_name = "STR", default_value = "")]
+    pub append: String,
+    /// The machine.
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// `rhyp demo`.
+#[derive(Args, Debug)]
+pub struct DemoArgs {
+    /// More words for the kernel command line.
+    #[arg(long, value_name = "STR", default_value = "")]
+    pub append: String,
+    /// The machine.
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}

@@ -1,0 +1,208 @@
+//! `rhyp run`: from arguments to a partition, and from its end to an exit status.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use arch::Model;
+use arch::model::MODELS;
+use devices::nvram::Nvram;
+use partition::papr::{IrqChoice, MmuChoice, PartitionConfig};
+use partition::{BootError, BootImages, Outcome, Partition};
+
+use crate::args::{Irqchip, MachineArgs, Mmu, RunArgs};
+use crate::console::{Console, ConsoleKind};
+use crate::error::Failure;
+use crate::size;
+
+/// Least memory that Linux starts in.
+const LEAST_MEMORY: u64 = 64 << 20;
+/// Most memory (the address space below the interrupt controller's pages).
+const MOST_MEMORY: u64 = 16 << 40;
+/// Most virtual processors.
+const MOST_CPUS: u32 = 256;
+
+/// Run what the arguments describe.
+pub fn run(a: &RunArgs) -> Result<ExitCode, Failure> {
+    let images = BootImages {
+        kernel: read("--kernel", &a.kernel)?,
+        initrd: a.initrd.as_deref().map(|p| read("--initrd", p)).transpose()?,
+        append: a.append.clone(),
+    };
+    start(&a.machine, images, None)
+}
+
+/// Make the partition, run it, and say how it ended. `on_output` sees everything the guest prints.
+pub fn start(m: &MachineArgs, images: BootImages, on_output: Option<crate::console::Watch>) -> Result<ExitCode, Failure> {
+    let config = config(m)?;
+    let kind = ConsoleKind::parse(&m.console)?;
+    let nvram = match &m.nvram {
+        None => Nvram::volatile(),
+        Some(p) => Nvram::open(p).map_err(|e| Failure::usage(format!("--nvram {}: {e}", p.display())))?,
+    };
+    let console = Console::new(kind, on_output)?;
+    let partition = Partition::new(config, images, Arc::new(console.backend()), nvram).map_err(boot_failure)?;
+    partition.check().map_err(boot_failure)?;
+    let started = std::time::Instant::now();
+    let guard = console.attach(&partition)?;
+    let outcome = partition.run(m.no_reboot);
+    drop(guard);
+    let elapsed = started.elapsed();
+    statistics(m, &partition, elapsed)?;
+    match outcome.map_err(boot_failure)? {
+        Outcome::PoweredOff | Outcome::Stopped => Ok(ExitCode::SUCCESS),
+        Outcome::RebootRefused => {
+            eprintln!("rhyp: the guest asked for a reboot and --no-reboot refuses it");
+            Ok(ExitCode::from(3))
+        }
+        Outcome::Died(words) => {
+            let words = words.trim_end_matches(['\0', '\n', ' ']).replace('\n', " ");
+            eprintln!("rhyp: the guest died: {words}");
+            Ok(ExitCode::from(3))
+        }
+    }
+}
+
+fn boot_failure(e: BootError) -> Failure {
+    match e {
+        BootError::Kernel(_) => Failure::usage(format!("--kernel: {}", strip(&e.to_string(), "kernel: "))),
+        BootError::Initrd(_) => Failure::usage(format!("--initrd: {}", strip(&e.to_string(), "initrd: "))),
+        BootError::Memory(_) | BootError::Internal(_) => Failure::internal(e.to_string()),
+    }
+}
+
+fn strip<'a>(s: &'a str, prefix: &str) -> &'a str {
+    s.strip_prefix(prefix).unwrap_or(s)
+}
+
+fn read(option: &str, path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).map_err(|e| {
+        let why = match e.kind() {
+            std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+            std::io::ErrorKind::IsADirectory => "it is a directory, not a file".to_owned(),
+            _ => e.to_string(),
+        };
+        Failure::usage(format!("{option} {}: {why}", path.display()))
+    })
+}
+
+fn config(m: &MachineArgs) -> Result<PartitionConfig, Failure> {
+    let mut parts = m.cpu.split(',');
+    let model = model(parts.next().unwrap_or(""))?;
+    let memory = size::parse(&m.memory).map_err(|e| Failure::usage(format!("--memory: {e}")))?;
+    if !(LEAST_MEMORY..=MOST_MEMORY).contains(&memory) {
+        return Err(Failure::usage(format!("--memory {}: a partition has 64M to 16T of memory", m.memory)));
+    }
+    let mut c = PartitionConfig::new(model, memory.next_multiple_of(1 << 16));
+    for p in parts {
+        match p.split_once('=') {
+            Some(("compat", name)) => c.compat = Some(self::model(name)?),
+            _ => return Err(Failure::usage(format!("--cpu {}: '{p}' is unknown; right would be compat=NAME", m.cpu))),
+        }
+    }
+    let count = |option: &str, s: &str, what: &str, ok: &dyn Fn(u32) -> bool| {
+        s.parse().ok().filter(|&n| ok(n)).ok_or_else(|| Failure::usage(format!("{option} {s}: {what}")))
+    };
+    c.threads = count("--threads", &m.threads, "a core has 1, 2, 4 or 8 threads", &|n| matches!(n, 1 | 2 | 4 | 8))?;
+    c.vcpus = count("--cpus", &m.cpus, "a partition has 1 to 256 virtual processors", &|n| (1..=MOST_CPUS).contains(&n))?;
+    c.mmu = match m.mmu {
+        None => MmuChoice::Any,
+        Some(Mmu::Radix) => MmuChoice::Radix,
+        Some(Mmu::Hash) => MmuChoice::Hash,
+    };
+    c.irqchip = match m.irqchip {
+        Irqchip::Dual => IrqChoice::Dual,
+        Irqchip::Xics => IrqChoice::Xics,
+        Irqchip::Xive => IrqChoice::Xive,
+    };
+    c.name = m.name.clone();
+    Ok(c)
+}
+
+/// A model by name; an unknown one is answered with the nearest there is.
+fn model(name: &str) -> Result<&'static Model, Failure> {
+    Model::by_name(name).ok_or_else(|| {
+        let near = MODELS.iter().map(|m| m.name).min_by_key(|n| distance(n, &name.to_ascii_lowercase()));
+        let near = near.unwrap_or("power9");
+        Failure::usage(format!("--cpu {name}: no such processor model; did you mean {near}? ('rhyp cpus' lists them)"))
+    })
+}
+
+/// Number of letters to change, add or remove.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().take(64).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut last = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let here = (last + usize::from(x != *y)).min(row[j] + 1).min(row[j + 1] + 1);
+            last = std::mem::replace(&mut row[j + 1], here);
+        }
+    }
+    row[b.len()]
+}
+
+fn statistics(m: &MachineArgs, p: &Partition, elapsed: std::time::Duration) -> Result<(), Failure> {
+    let (hcalls, rtas) = p.calls();
+    if m.stats {
+        eprintln!("wall time            {:>12.3} s", elapsed.as_secs_f64());
+        eprintln!("instructions retired {:>12}", p.retired());
+        for (what, list) in [("hypercall", &hcalls), ("RTAS call", &rtas)] {
+            for c in list {
+                eprintln!("{what} {:#06x} {:<36} {:>10}", c.number, c.name.unwrap_or("(unknown)"), c.count);
+            }
+        }
+    }
+    if let Some(path) = &m.stats_json {
+        let list = |l: &[partition::papr::state::CallCount]| {
+            l.iter()
+                .map(|c| serde_json::json!({ "number": c.number, "name": c.name, "count": c.count }))
+                .collect::<Vec<_>>()
+        };
+        let v = serde_json::json!({
+            "seconds": elapsed.as_secs_f64(),
+            "instructions": p.retired(),
+            "hypercalls": list(&hcalls),
+            "rtas": list(&rtas),
+        });
+        std::fs::write(path, format!("{v:#}\n"))
+            .map_err(|e| Failure::internal(format!("--stats-json {}: {e}", path.display())))?;
+    }
+    Ok(())
+}
+
+/// `rhyp cpus`.
+pub fn cpus(json: bool) -> Result<ExitCode, Failure> {
+    if json {
+        let list: Vec<_> = MODELS
+            .iter()
+            .map(|m| serde_json::json!({ "name": m.name, "pvr": m.pvr, "radix": m.radix, "xive": m.xive }))
+            .collect();
+        println!("{:#}", serde_json::Value::from(list));
+    } else {
+        for m in MODELS {
+            let mmu = if m.radix { "radix, hash" } else { "hash" };
+            let irq = if m.xive { "XIVE, XICS" } else { "XICS" };
+            println!("{:<10} PVR {:08x}  ISA {:<5} {mmu:<12} {irq}", m.name, m.pvr, level(m.level));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn level(l: impl std::fmt::Debug) -> String {
+    format!("{l:?}").trim_start_matches('V').replace('_', ".")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_model_names_the_nearest() {
+        let e = model("power99").unwrap_err();
+        assert!(e.text.contains("did you mean power9?"), "{}", e.text);
+        assert_eq!(e.status, 2);
+        assert_eq!(model("POWER10").unwrap().name, "power10");
+    }
+}
