@@ -59,7 +59,8 @@ impl Partition {
     pub(crate) fn load(&self) -> Result<Entry, BootError> {
         let layout = Layout::new(self.config.rma_size(), self.config.memory);
         let mut target = Target(&self.sh.ram);
-        let kernel = elf::load_kernel(&self.images.kernel, &layout, &mut target).map_err(BootError::Kernel)?;
+        let kernel =
+            elf::load_kernel(&self.images.kernel, &layout, &mut target).map_err(BootError::Kernel)?;
         let mut claimed = vec![(kernel.low, kernel.high - kernel.low)];
         let mut initrd = None;
         if let Some(data) = &self.images.initrd {

@@ -172,9 +172,9 @@ impl Partition {
                         }));
                         match r {
                             Ok(done) => drop(p.retired.fetch_add(done, Ordering::Relaxed)),
-                            Err(_) => {
-                                p.finish(End::OsTerm("internal error in the hypervisor: the partition check-stopped".into()))
-                            }
+                            Err(_) => p.finish(End::OsTerm(
+                                "internal error in the hypervisor: the partition check-stopped".into(),
+                            )),
                         }
                     };
                     match builder(format!("vcpu{n}")).spawn_scoped(s, work) {
@@ -222,7 +222,8 @@ impl Partition {
     }
 
     pub(crate) fn is_ending(&self) -> bool {
-        self.stopped.load(Ordering::SeqCst) || self.ending.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.stopped.load(Ordering::SeqCst)
+            || self.ending.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// Bytes from outside for the console; how many were taken.
@@ -242,7 +243,9 @@ impl Partition {
 
     pub(crate) fn report_absent(&self, mnemonic: &'static str, raw: u32) {
         if self.absent.lock().unwrap_or_else(PoisonError::into_inner).insert(mnemonic) {
-            tracing::warn!("instruction {mnemonic} ({raw:#010x}) is not implemented: illegal instruction interrupt");
+            tracing::warn!(
+                "instruction {mnemonic} ({raw:#010x}) is not implemented: illegal instruction interrupt"
+            );
         }
     }
 

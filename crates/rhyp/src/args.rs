@@ -6,7 +6,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// rhyp, the open Power hypervisor: runs unmodified Power operating systems as logical partitions.
 #[derive(Parser, Debug)]
-#[command(name = "rhyp", version, propagate_version = true, subcommand_required = true, arg_required_else_help = true)]
+#[command(
+    name = "rhyp",
+    version,
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
 pub struct Cli {
     /// What to log on standard error: error, warn, info, debug, trace, or module=level lists.
     #[arg(long, global = true, value_name = "FILTER")]

@@ -23,9 +23,18 @@ fn main() -> ExitCode {
     let filter = cli.log.as_deref().unwrap_or("warn");
     let filter = match tracing_subscriber::EnvFilter::try_new(filter) {
         Ok(f) => f,
-        Err(e) => return report(Failure::usage(format!("--log {filter}: {e}; right would be, for example, --log papr=debug"))),
+        Err(e) => {
+            return report(Failure::usage(format!(
+                "--log {filter}: {e}; right would be, for example, --log papr=debug"
+            )));
+        }
     };
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).without_time().init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .without_time()
+        .init();
     let result = match cli.command {
         Command::Run(a) => run::run(&a),
         Command::Demo(a) => demo::demo(&a),
@@ -51,10 +60,18 @@ fn report(f: Failure) -> ExitCode {
 /// Help and version as asked for; anything else is one line and status 2.
 fn usage(e: &clap::Error) -> ExitCode {
     use clap::error::{ContextKind, ErrorKind};
-    if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand)
-    {
+    if matches!(
+        e.kind(),
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    ) {
         let _ = e.print();
-        return if e.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        return if e.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+            ExitCode::from(2)
+        } else {
+            ExitCode::SUCCESS
+        };
     }
     let text = e.render().to_string();
     let mut line = text.lines().next().unwrap_or("bad usage").trim_start_matches("error: ").to_owned();

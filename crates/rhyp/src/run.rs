@@ -33,7 +33,11 @@ pub fn run(a: &RunArgs) -> Result<ExitCode, Failure> {
 }
 
 /// Make the partition, run it, and say how it ended. `on_output` sees everything the guest prints.
-pub fn start(m: &MachineArgs, images: BootImages, on_output: Option<crate::console::Watch>) -> Result<ExitCode, Failure> {
+pub fn start(
+    m: &MachineArgs,
+    images: BootImages,
+    on_output: Option<crate::console::Watch>,
+) -> Result<ExitCode, Failure> {
     let config = config(m)?;
     let kind = ConsoleKind::parse(&m.console)?;
     let nvram = match &m.nvram {
@@ -41,7 +45,8 @@ pub fn start(m: &MachineArgs, images: BootImages, on_output: Option<crate::conso
         Some(p) => Nvram::open(p).map_err(|e| Failure::usage(format!("--nvram {}: {e}", p.display())))?,
     };
     let console = Console::new(kind, on_output)?;
-    let partition = Partition::new(config, images, Arc::new(console.backend()), nvram).map_err(boot_failure)?;
+    let partition =
+        Partition::new(config, images, Arc::new(console.backend()), nvram).map_err(boot_failure)?;
     partition.check().map_err(boot_failure)?;
     let started = std::time::Instant::now();
     let guard = console.attach(&partition)?;
@@ -97,14 +102,22 @@ fn config(m: &MachineArgs) -> Result<PartitionConfig, Failure> {
     for p in parts {
         match p.split_once('=') {
             Some(("compat", name)) => c.compat = Some(self::model(name)?),
-            _ => return Err(Failure::usage(format!("--cpu {}: '{p}' is unknown; right would be compat=NAME", m.cpu))),
+            _ => {
+                return Err(Failure::usage(format!(
+                    "--cpu {}: '{p}' is unknown; right would be compat=NAME",
+                    m.cpu
+                )));
+            }
         }
     }
     let count = |option: &str, s: &str, what: &str, ok: &dyn Fn(u32) -> bool| {
         s.parse().ok().filter(|&n| ok(n)).ok_or_else(|| Failure::usage(format!("{option} {s}: {what}")))
     };
-    c.threads = count("--threads", &m.threads, "a core has 1, 2, 4 or 8 threads", &|n| matches!(n, 1 | 2 | 4 | 8))?;
-    c.vcpus = count("--cpus", &m.cpus, "a partition has 1 to 256 virtual processors", &|n| (1..=MOST_CPUS).contains(&n))?;
+    c.threads =
+        count("--threads", &m.threads, "a core has 1, 2, 4 or 8 threads", &|n| matches!(n, 1 | 2 | 4 | 8))?;
+    c.vcpus = count("--cpus", &m.cpus, "a partition has 1 to 256 virtual processors", &|n| {
+        (1..=MOST_CPUS).contains(&n)
+    })?;
     c.mmu = match m.mmu {
         None => MmuChoice::Any,
         Some(Mmu::Radix) => MmuChoice::Radix,
@@ -124,7 +137,9 @@ fn model(name: &str) -> Result<&'static Model, Failure> {
     Model::by_name(name).ok_or_else(|| {
         let near = MODELS.iter().map(|m| m.name).min_by_key(|n| distance(n, &name.to_ascii_lowercase()));
         let near = near.unwrap_or("power9");
-        Failure::usage(format!("--cpu {name}: no such processor model; did you mean {near}? ('rhyp cpus' lists them)"))
+        Failure::usage(format!(
+            "--cpu {name}: no such processor model; did you mean {near}? ('rhyp cpus' lists them)"
+        ))
     })
 }
 
