@@ -108,21 +108,19 @@ fn signal_sys_reset(c: &mut Ctx) -> HResult {
 /// Hundredths of a processor that each virtual processor is entitled to: all of one, as it is dedicated.
 const FULL: u64 = 100;
 
-/// ( -- entitlement unallocated group-and-pool weights-and-processors )
+/// ( -- entitlement unallocated group-and-pool weights-and-processors capacities )
 ///
-/// r6: four two-byte fields: reserved, reserved, group number, pool number. r7: capped bit and weight, capacity of the
-/// pool unallocated; then processors in the pool, in the system, from the most significant byte: reserved, flags
-/// (bit 7: capped... 0 is capped), variable weight, unallocated weight, two bytes of processors active in the pool, two
-/// bytes in the system. r8: entitlement and number of virtual processors that the partition could have.
+/// Of r6 the third two bytes are the group, the last the pool. r7 from the most significant byte: 1 for capped, weight,
+/// unallocated weight, one reserved, two bytes of processors in the pool, two of processors in the system. r8: two
+/// bytes of physical processors, three of most capacity, three of capacity there is.
 fn get_ppp(c: &mut Ctx) -> HResult {
-    let vcpus = c.p.config().vcpus as u64;
-    let cores = c.p.config().cores() as u64;
+    let cores = (c.p.config().cores() as u64).min(0xffff);
     let number = c.p.config().number as u64 & 0xffff;
-    c.set(0, cores.min(0xffff) * FULL);
+    c.set(0, cores * FULL);
     c.set(1, 0);
     c.set(2, number << 16);
-    c.set(3, (cores & 0xffff) << 16 | cores & 0xffff);
-    c.set(4, (cores * FULL).min(u32::MAX as u64) << 32 | vcpus);
+    c.set(3, 1 << 56 | cores << 16 | cores);
+    c.set(4, cores << 48 | cores * FULL << 24 | cores * FULL);
     Ok(())
 }
 

@@ -200,3 +200,6 @@ fn dispatch(call: &mut Call, token: u32, nrets: usize) -> RtasResult {
     }
     (row.handler)(call)
 }
+
+#[cfg(test)]
+mod tests;
