@@ -129,7 +129,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub initrd: Option<PathBuf>,
     /// Kernel command line.
-    #[arg(long, value_name = "STR", default_value = "")]
+    #[arg(long, value_name = "STR", default_value = "console=hvc0")]
     pub append: String,
     /// The machine.
     #[command(flatten)]

@@ -13,7 +13,7 @@ use crate::error::Failure;
 use crate::run;
 
 /// What the demonstration's shell prints right before its first prompt.
-const READY: &[u8] = b"This is a root shell";
+const READY: &[u8] = b"starts it again.";
 
 /// Fetch, build, boot.
 pub fn demo(a: &DemoArgs) -> Result<ExitCode, Failure> {
@@ -25,7 +25,7 @@ pub fn demo(a: &DemoArgs) -> Result<ExitCode, Failure> {
     let images = BootImages {
         kernel: read(&found.kernel.vmlinux)?,
         initrd: Some(read(&found.initrd)?),
-        append: a.append.clone(),
+        append: format!("console=hvc0 {}", a.append).trim_end().to_owned(),
     };
     eprintln!("rhyp: booting Linux {} ({})", found.kernel.release, a.machine.cpu);
     if std::io::stdin().is_terminal() {
