@@ -20,8 +20,8 @@ pub mod platform;
 pub mod rc;
 pub mod rtas;
 pub mod state;
-#[cfg(test)]
-mod testing;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod vio;
 
 pub use config::{IrqChoice, MmuChoice, PartitionConfig};

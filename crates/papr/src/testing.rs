@@ -1,4 +1,4 @@
-//! A partition for tests: real memory, interrupt controller, terminals and page table, no processors that run.
+//! A partition for tests and fuzzing: real memory, interrupt controller, terminals and page table, no processors that run.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
@@ -79,14 +79,23 @@ impl Env for TestEnv {
 
 /// The partition.
 pub struct TestPlatform {
+    /// Its description.
     pub config: PartitionConfig,
+    /// The state of the PAPR interface.
     pub papr: PaprState,
+    /// Memory and the processors' mailboxes.
     pub shared: Arc<Shared>,
+    /// The interrupt controller.
     pub intc: Intc,
+    /// The console, as the guest reaches it.
     pub terminals: Vterms,
+    /// The console's other end.
     pub console: Arc<Console>,
+    /// The non-volatile memory.
     pub nvram: Nvram,
+    /// The clock.
     pub rtc: Rtc,
+    /// What ends the guest asked for.
     pub ended: Mutex<Vec<End>>,
 }
 
@@ -202,6 +211,8 @@ impl TestPlatform {
 pub struct Rng(pub u64);
 
 impl Rng {
+    /// The next number.
+    #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
@@ -209,6 +220,7 @@ impl Rng {
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
+    /// A number below `limit`.
     pub fn below(&mut self, limit: u64) -> u64 {
         self.next() % limit
     }

@@ -39,8 +39,7 @@ const DTL_ENTRY: u64 = 48;
 /// Smallest SLB shadow buffer.
 const SLB_SHADOW_SIZE: u64 = 8;
 
-/// Why a virtual processor was taken off its host processor, as bits of [`field::DTL_MASK`] and in this order as
-/// reasons in the log.
+/// Why a virtual processor was taken off its host processor, as bits of the VPA's dispatch trace log mask.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub enum Preempted {
     /// It ceded or conferred.
