@@ -69,11 +69,11 @@ fn every_call_wants_its_arguments() {
 }
 
 #[test]
-fn console_and_clock() {
+fn panel_and_clock() {
     let p = power9();
     let mut c = p.cpu(0);
     assert_eq!(p.rtas(&mut c, "display-character", &[0x141], 1), [0]);
-    assert_eq!(*p.console.0.lock().unwrap(), b"A");
+    assert!(p.console.0.lock().unwrap().is_empty(), "the operator panel is not the console");
     assert_eq!(p.rtas(&mut c, "set-time-of-day", &[2031, 2, 28, 23, 59, 30, 0], 1), [0]);
     let now = p.rtas(&mut c, "get-time-of-day", &[], 8);
     assert_eq!((now[0], now[1], now[2]), (0, 2031, if now[3] == 28 { 2 } else { 3 }));
