@@ -1,13 +1,14 @@
 //! Power floating point, bit exact: one call of [`exec`] carries out one instruction described by
 //! [`isa::fp::FpInsn`], from registers to registers, with everything it does to the FPSCR, the condition register
-//! and the target under enabled exceptions (Power ISA 3.1B, Book I, chapters 4, 6.10 and 7).
+//! and the target under enabled exceptions (Power ISA 3.1B, Book I, chapters 4, 5, 6.10 and 7).
 //!
-//! All formats share one unpacked form and one rounding function ([`soft`]); [`fast`] answers the common double and
+//! All binary formats share one unpacked form and one rounding function ([`soft`]); [`fast`] answers the common double and
 //! single cases with host arithmetic where that is provably the same in every bit, FR and FI included.
 #![forbid(unsafe_code)]
 
 pub mod arith;
 mod compare;
+pub mod dfp;
 mod fast;
 pub mod fpscr;
 mod ger;
@@ -72,6 +73,7 @@ pub fn exec<R: FpRegs>(r: &mut R, f: FpInsn) -> FpTrap {
         | FpOp::Mtfsf
         | FpOp::Mtfsfi
         | FpOp::Cr1 => return fpscr::exec_move(r, f),
+        FpOp::Dfp(op) => return dfp::exec(r, f, op),
         FpOp::CmpU | FpOp::CmpO | FpOp::CmpExp => compare_to_cr(r, f),
         FpOp::TestDiv | FpOp::TestSqrt => return test_to_cr(r, f),
         FpOp::TestClass => return test_class(r, f),
@@ -90,7 +92,7 @@ pub fn exec<R: FpRegs>(r: &mut R, f: FpInsn) -> FpTrap {
             FpForm::F64 | FpForm::F32 => scalar(r, f),
             FpForm::Quad | FpForm::QuadOdd => quad(r, f),
             FpForm::V64 | FpForm::V32 => vector(r, f),
-            FpForm::Vmx => {}
+            FpForm::Vmx | FpForm::Dec64 | FpForm::Dec128 => {}
         },
     }
     if f.rc && matches!(f.form, FpForm::F64 | FpForm::F32) {
@@ -114,6 +116,8 @@ fn format_of(form: FpForm) -> Fmt {
         FpForm::F64 | FpForm::F32 | FpForm::V64 => DOUBLE,
         FpForm::V32 | FpForm::Vmx => SINGLE,
         FpForm::Quad | FpForm::QuadOdd => QUAD,
+        // Decimal instructions do not come here.
+        FpForm::Dec64 | FpForm::Dec128 => DOUBLE,
     }
 }
 

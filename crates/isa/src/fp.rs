@@ -2,7 +2,7 @@
 //! any chapter (FPR, VSX scalar, VSX vector, quad precision, VMX) that is handed to the engine.
 #![allow(missing_docs)] // each function is the instruction of its name
 
-use crate::{Builder, Facility, Insn, Op1, Op2, Rel};
+use crate::{Builder, Facility, Insn, Op1, Op2, Rel, dfp::DfpOp};
 
 /// Integer operand or result of a conversion.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -49,6 +49,10 @@ pub enum FpForm {
     QuadOdd,
     /// Four singles under VMX rules: no FPSCR, round to nearest, VSCR[NJ] (Book I, 6.6).
     Vmx,
+    /// Decimal long in doubleword 0 (with [`FpOp::Dfp`]).
+    Dec64,
+    /// Decimal extended in doubleword 0 of two registers (with [`FpOp::Dfp`]).
+    Dec128,
 }
 
 /// Elements of the operands of an outer product; results are singles, of doubles doubles.
@@ -181,6 +185,8 @@ pub enum FpOp {
     /// outer product of `a` and `b` into the accumulator in VSRs `t` to `t` + 3; `c` = XMSK << 4 | YMSK (of doubles in
     /// its left two bits); the number is PMSK. Exceptions are recorded as if none were enabled
     Ger(GerElem, GerSum, u8),
+    /// decimal floating point, on `Dec64` or `Dec128`
+    Dfp(DfpOp),
     /// copy FPSCR[FX,FEX,VX,OX] to CR1
     Cr1,
     Mffs,

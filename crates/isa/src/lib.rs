@@ -1,7 +1,7 @@
 //! What Power instructions are and do.
 //!
 //! One file per chapter of the manual, each holding its table rows and its semantics: `branch`, `fixed`,
-//! `load_store`, `cr_spr`, `system`, `fp`, `vsx_fp`, `vmx_fp`, `vmx`, `vmx_int`, `vmx_bits`, `vsx`, `mma`. The rows of all
+//! `load_store`, `cr_spr`, `system`, `fp`, `dfp`, `vsx_fp`, `vmx_fp`, `vmx`, `vmx_int`, `vmx_bits`, `vsx`, `mma`. The rows of all
 //! chapters make [`Op`], [`ROWS`], the decoder ([`decode`]) and [`exec`]; there is no other list of instructions.
 //!
 //! Semantics are generic over [`Builder`]; this crate has no dependency and no unsafe code.
@@ -17,6 +17,7 @@ pub mod wide;
 
 pub mod branch;
 pub mod cr_spr;
+pub mod dfp;
 pub mod fixed;
 pub mod load_store;
 pub mod mma;

@@ -63,6 +63,7 @@ macro_rules! build {
 }
 
 use crate::cr_spr::cr_spr_rows;
+use crate::dfp::dfp_rows;
 use crate::fixed::fixed_rows;
 use crate::load_store::load_store_rows;
 use crate::system::system_rows;
@@ -70,8 +71,8 @@ use crate::{branch::branch_rows, fp::fp_rows, vmx_fp::vmx_fp_rows, vsx_fp::vsx_f
 use crate::{mma::mma_rows, vmx::vmx_rows, vmx_bits::vmx_bits_rows, vmx_int::vmx_int_rows, vsx::vsx_rows};
 
 chain! {
-    [branch_rows fixed_rows load_store_rows cr_spr_rows system_rows fp_rows vsx_fp_rows vmx_fp_rows vmx_rows
-     vmx_int_rows vmx_bits_rows vsx_rows mma_rows build]
+    [branch_rows fixed_rows load_store_rows cr_spr_rows system_rows fp_rows dfp_rows vsx_fp_rows vmx_fp_rows
+     vmx_rows vmx_int_rows vmx_bits_rows vsx_rows mma_rows build]
     {}
 }
 
