@@ -16,15 +16,17 @@ use arch::shared::event;
 use arch::{Shared, VcpuLink};
 use device::irq::{IrqController, IrqKind, IrqLine, VcpuLines, lisn};
 use devices::intc::{Intc, IrqMode};
-use devices::nvram::Nvram;
 use devices::rtc::Rtc;
-use devices::vterm::{CharBackend, Vterm, Vterms};
+use devices::vterm::{Vterm, Vterms};
 use devices::xive::{GuestMemory, NotMemory};
 use firmware::of_client::OfClient;
 use mem::GuestRam;
 use papr::{End, PaprState, PartitionConfig};
 
+pub use arch::model::{MODELS, Model};
 pub use boot::{BootError, BootImages};
+pub use devices::nvram::{Nvram, NvramError};
+pub use devices::vterm::CharBackend;
 pub use papr;
 use timer::Timer;
 

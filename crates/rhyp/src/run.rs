@@ -4,11 +4,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use arch::Model;
-use arch::model::MODELS;
-use devices::nvram::Nvram;
 use partition::papr::{IrqChoice, MmuChoice, PartitionConfig};
-use partition::{BootError, BootImages, Outcome, Partition};
+use partition::{BootError, BootImages, MODELS, Model, Nvram, Outcome, Partition};
 
 use crate::args::{Irqchip, MachineArgs, Mmu, RunArgs};
 use crate::console::{Console, ConsoleKind};
