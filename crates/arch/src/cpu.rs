@@ -30,6 +30,9 @@ pub trait Env: Send + Sync {
     fn absent(&self, mnemonic: &'static str, raw: u32);
     /// Threads of a core.
     fn threads_per_core(&self) -> u32;
+    /// A system reset or machine check was delivered: `cpu` is about to execute at its vector. The partition may send
+    /// it elsewhere (firmware-assisted non-maskable interrupts).
+    fn non_maskable(&self, _cpu: &mut Cpu, _vector: Vector) {}
     /// A random doubleword from the host (`darn`); `None` when it has none to give.
     fn random(&self) -> Option<u64>;
 }
@@ -213,6 +216,10 @@ impl Cpu {
         st.reserve.ea = u64::MAX;
         st.nia = at;
         self.set_msr(new);
+        if matches!(f.vector, Vector::MachineCheck | Vector::SystemReset) {
+            let env = self.env.clone();
+            env.non_maskable(self, f.vector);
+        }
     }
 
     /// `scv`: its own interrupt, through LR and CTR (Book III, 7.5.27).

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arch::shared::event;
-use arch::{Cpu, Env, Exit, Flow};
+use arch::{Cpu, Env, Exit, Flow, Vector};
 use papr::{HcallFlow, Platform};
 
 use crate::Partition;
@@ -52,6 +52,10 @@ impl Env for Surroundings {
 
     fn threads_per_core(&self) -> u32 {
         self.0.config().threads.max(1)
+    }
+
+    fn non_maskable(&self, cpu: &mut Cpu, vector: Vector) {
+        papr::rtas::fwnmi::deliver(&*self.0, cpu, vector);
     }
 
     fn random(&self) -> Option<u64> {

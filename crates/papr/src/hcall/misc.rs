@@ -171,8 +171,8 @@ fn memop(c: &mut Ctx) -> HResult {
 
 /// H_GET_CPU_CHARACTERISTICS: bits from the most significant one.
 mod character {
-    /// Indirect branches are not predicted from what others have executed.
-    pub const COUNT_CACHE_DISABLED: u64 = 1 << 56;
+    /// Indirect branches wait for their target.
+    pub const BCCTR_SERIALISED: u64 = 1 << 62;
     /// Behaviour: security before speed, where there is a choice.
     pub const FAVOUR_SECURITY: u64 = 1 << 63;
     /// Behaviour: no flush of the first-level data cache is needed on entry to the kernel, round accesses to user
@@ -185,7 +185,7 @@ mod character {
 /// ( -- characteristics behaviour ): guest instructions are not executed speculatively, so there is nothing to flush.
 fn cpu_characteristics(c: &mut Ctx) -> HResult {
     use character::*;
-    c.set(0, COUNT_CACHE_DISABLED);
+    c.set(0, BCCTR_SERIALISED);
     c.set(1, FAVOUR_SECURITY | NO_L1D_FLUSH_ENTRY | NO_L1D_FLUSH_UACCESS | NO_STF_BARRIER);
     Ok(())
 }

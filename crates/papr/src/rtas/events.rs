@@ -72,24 +72,34 @@ fn bcd(v: u32) -> u8 {
     (v / 10 % 10 << 4 | v % 10) as u8
 }
 
-/// An error log, version 6, with an EPOW section that says "orderly shutdown, at the operator's wish".
-fn shutdown_log(now: TimeOfDay) -> Vec<u8> {
-    /// Version 6, severity event, not recovered here, extended log present; initiator unknown, type EPOW.
-    const SUMMARY: u32 = 0x0624_0040;
-    let mut body = Vec::new();
-    // Extended header: valid, big-endian, log format PowerPC (14); company.
-    body.extend_from_slice(&[0x80, 0, 0x0e | 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+/// One section of an error log: its two letters, then its data.
+pub(super) fn section(id: &[u8; 2], data: &[u8]) -> Vec<u8> {
+    let mut s = id.to_vec();
+    s.extend_from_slice(&(8 + data.len() as u16).to_be_bytes());
+    // Version, subtype, component.
+    s.extend_from_slice(&[1, 0, 0, 0]);
+    s.extend_from_slice(data);
+    s
+}
+
+/// An error log, version 6 (LoPAR 10.3.2): the four bytes of its summary, then sections.
+pub(super) fn error_log(summary: u32, sections: &[Vec<u8>]) -> Vec<u8> {
+    // Extended header: valid and big-endian, in the format of PowerPC (14), of this company.
+    let mut body = vec![0x80, 0, 0x80 | 14, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     body.extend_from_slice(b"IBM\0");
-    let section = |id: &[u8; 2], data: &[u8]| {
-        let mut s = id.to_vec();
-        s.extend_from_slice(&(8 + data.len() as u16).to_be_bytes());
-        s.extend_from_slice(&[1, 0, 0, 0]);
-        s.extend_from_slice(data);
-        s
-    };
+    sections.iter().for_each(|s| body.extend_from_slice(s));
+    let mut log = summary.to_be_bytes().to_vec();
+    log.extend_from_slice(&(body.len() as u32).to_be_bytes());
+    log.extend(body);
+    log
+}
+
+/// An environmental and power warning that says "orderly shutdown, at the operator's wish".
+fn shutdown_log(now: TimeOfDay) -> Vec<u8> {
+    /// Version 6; severity event, nothing to recover, extended; initiator unknown; type EPOW.
+    const SUMMARY: u32 = 0x0624_0040;
     // Main section A: creation date and time in BCD, creator hypervisor, number of sections, identities.
-    let mut main_a = Vec::new();
-    main_a.extend_from_slice(&[bcd(now.year / 100), bcd(now.year), bcd(now.month), bcd(now.day)]);
+    let mut main_a = vec![bcd(now.year / 100), bcd(now.year), bcd(now.month), bcd(now.day)];
     main_a.extend_from_slice(&[bcd(now.hour), bcd(now.minute), bcd(now.second), 0]);
     main_a.extend_from_slice(&[0; 8]);
     main_a.extend_from_slice(&[b'H', 0, 0, 3]);
@@ -100,13 +110,7 @@ fn shutdown_log(now: TimeOfDay) -> Vec<u8> {
     let main_b = [0x90, 0, 0, 0x08, 0, 0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0, 0];
     // EPOW: sensor value 3 (system shutdown), modifier 1 (normal shutdown), extended modifier 0 (whole partition).
     let epow = [3, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    body.extend(section(b"PH", &main_a));
-    body.extend(section(b"UH", &main_b));
-    body.extend(section(b"EP", &epow));
-    let mut log = SUMMARY.to_be_bytes().to_vec();
-    log.extend_from_slice(&(body.len() as u32).to_be_bytes());
-    log.extend(body);
-    log
+    error_log(SUMMARY, &[section(b"PH", &main_a), section(b"UH", &main_b), section(b"EP", &epow)])
 }
 
 /// Hands the first event of the classes in `mask` out into a buffer.

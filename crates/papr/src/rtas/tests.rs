@@ -230,3 +230,50 @@ fn nobody_answers_on_pci() {
     assert_eq!(p.rtas(&mut c, "ibm,read-pci-config", &[0, 0, 0, 4], 2), [HARDWARE, u32::MAX]);
     assert_eq!(p.rtas(&mut c, "ibm,write-pci-config", &[0, 0, 0, 4, 0], 1), [HARDWARE]);
 }
+
+#[test]
+fn firmware_assisted_interrupts() {
+    use arch::{Fault, Vector};
+    let p = power9();
+    let (mut a, mut b) = (p.cpu(0), p.cpu(1));
+    let fault = |v| Fault { dar: Some(0xbad), ..Fault::plain(v) };
+    assert_eq!(p.rtas(&mut a, "ibm,nmi-register", &[0x100, 0x200], 1), [PARAMETER], "RTAS stands nowhere");
+    p.papr.set_rtas_base(0x30_0000);
+    assert_eq!(p.rtas(&mut a, "ibm,nmi-register", &[0x100, 32 << 20], 1), [PARAMETER]);
+    fwnmi::deliver(&p, &mut a, Vector::SystemReset);
+    assert_eq!(a.st.nia, 0, "no handler is registered");
+    assert_eq!(p.rtas(&mut a, "ibm,nmi-register", &[0x5100, 0x5200], 1), [0]);
+    assert_eq!(p.rtas(&mut a, "ibm,nmi-interlock", &[], 1), [PARAMETER]);
+
+    let ram = &p.shared.ram;
+    for (cpu, r3) in [(&mut a, 0x111), (&mut b, 0x222)] {
+        cpu.st.gpr[3] = r3;
+        fwnmi::deliver(&p, cpu, Vector::SystemReset);
+        assert_eq!((cpu.st.nia, ram.read_u64_be(cpu.st.gpr[3]).unwrap()), (0x5100, r3));
+    }
+    assert_ne!(a.st.gpr[3], b.st.gpr[3], "each in its own place");
+
+    let check = |cpu: &mut Cpu| {
+        cpu.deliver(Fault { srr1: 1 << 21, ..fault(Vector::MachineCheck) }, 0x1234);
+        cpu.st.gpr[3] = 0x333;
+        fwnmi::deliver(&p, cpu, Vector::MachineCheck);
+        assert_eq!((cpu.st.nia, ram.read_u64_be(cpu.st.gpr[3]).unwrap()), (0x5200, 0x333));
+        ram.read_u64_be(cpu.st.gpr[3] + 8).unwrap()
+    };
+    assert_eq!(check(&mut a), 0x0674_1409 << 32 | 56);
+    let log = a.st.gpr[3];
+    assert_eq!(log, 0x30_0030);
+    assert_eq!(ram.read_u32_be(log + 8 + 8 + 16).unwrap(), 0x4d43_0028);
+    assert_eq!(ram.read_u32_be(log + 8 + 8 + 16 + 16).unwrap() >> 16, 0x43, "a load or store, address given");
+    assert_eq!(ram.read_u64_be(log + 8 + 8 + 16 + 24).unwrap(), 0xbad);
+    assert_eq!(check(&mut b), 0x0670_1409 << 32, "while the first holds the log");
+    assert_eq!(p.rtas(&mut b, "ibm,nmi-interlock", &[], 1), [PARAMETER], "it does not hold it");
+    assert_eq!(p.rtas(&mut a, "ibm,nmi-interlock", &[], 1), [0]);
+    assert_eq!(p.rtas(&mut a, "ibm,nmi-interlock", &[], 1), [PARAMETER]);
+    assert_eq!(check(&mut b) >> 32, 0x0674_1409);
+    // Memory that is not there: the plain interrupt.
+    p.papr.set_rtas_base(u32::MAX.into());
+    (a.st.nia, a.st.gpr[3]) = (0x100, 7);
+    fwnmi::deliver(&p, &mut a, Vector::SystemReset);
+    assert_eq!((a.st.nia, a.st.gpr[3]), (0x100, 7));
+}
