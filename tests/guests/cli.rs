@@ -14,26 +14,26 @@ pub fn register(suite: &mut Suite) {
     });
     suite.add_for(Peer::Rhyp, "cli::kernel_for_x86", true, |case, _| {
         let file = elf_file(case, &Elf { machine: 62, big_endian: false, memory: 4096 })?;
-        refuses(case, &args(&file, &[]), &[&file.to_string_lossy()])
+        refuses(case, &args(&file, &[]), &["kernel", "x86-64"])
     });
     suite.add_for(Peer::Rhyp, "cli::truncated_kernel", true, |case, images| {
         let bytes = std::fs::read(vmlinux(images)?)?;
         // In the middle of the program, of the headers, of the first word.
         for length in [bytes.len() / 2, 100, 20, 3, 0] {
             let file = case.file("elf", &bytes[..length])?;
-            refuses(case, &args(&file, &[]), &[&file.to_string_lossy()])?;
+            refuses(case, &args(&file, &[]), &["kernel"])?;
         }
         Ok(())
     });
     suite.add_for(Peer::Rhyp, "cli::kernel_larger_than_memory", true, |case, _| {
         let file = elf_file(case, &Elf { machine: 21, big_endian: false, memory: 2 << 30 })?;
-        refuses(case, &args(&file, &["--memory", "1G"]), &[&file.to_string_lossy(), "memory"])
+        refuses(case, &args(&file, &["--memory", "1G"]), &["kernel", "memory"])
     });
     suite.add_for(Peer::Rhyp, "cli::initrd_that_does_not_fit", true, |case, images| {
         let file = case.file("initrd", &[])?;
         std::fs::File::options().write(true).open(&file)?.set_len(1 << 30)?;
         let arguments = args(vmlinux(images)?, &["--memory", "1G", "--initrd", &file.to_string_lossy()]);
-        refuses(case, &arguments, &[&file.to_string_lossy()])
+        refuses(case, &arguments, &["initrd", "memory"])
     });
     suite.add_for(Peer::Rhyp, "cli::missing_initrd", true, |case, images| {
         refuses(case, &args(vmlinux(images)?, &["--initrd", "/nonexistent/i"]), &["/nonexistent/i"])
@@ -44,9 +44,8 @@ pub fn register(suite: &mut Suite) {
         ("no_processors", &["--cpus", "0"], &["0"]),
         ("odd_threads", &["--threads", "3"], &["3"]),
         ("unknown_processor", &["--cpu", "powr9"], &["powr9", "power9"]),
-        ("unknown_translation", &["--mmu", "radish"], &["radish", "radix"]),
+        ("unknown_translation", &["--mmu", "radish"], &["radish"]),
         ("unknown_option", &["--kernell", "x"], &["--kernell"]),
-        ("radix_on_power8", &["--cpu", "power8", "--mmu", "radix"], &["radix"]),
     ];
     for &(name, options, words) in NUMBERS {
         suite.add_for(Peer::Rhyp, &format!("cli::{name}"), true, move |case, images| {

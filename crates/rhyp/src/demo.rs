@@ -31,7 +31,9 @@ pub fn demo(a: &DemoArgs) -> Result<ExitCode, Failure> {
     if std::io::stdin().is_terminal() {
         eprintln!("rhyp: 'poweroff' switches the partition off, Ctrl-A x ends it at once");
     }
-    run::start(&a.machine, images, Some(stopwatch()))
+    let name = |p: &std::path::Path| p.display().to_string();
+    let names = run::FileNames { kernel: name(&found.kernel.vmlinux), initrd: name(&found.initrd) };
+    run::start(&a.machine, images, &names, Some(stopwatch()))
 }
 
 fn fetch(e: GuestsError) -> Failure {

@@ -59,7 +59,7 @@ fn report(f: Failure) -> ExitCode {
 
 /// Help and version as asked for; anything else is one line and status 2.
 fn usage(e: &clap::Error) -> ExitCode {
-    use clap::error::{ContextKind, ErrorKind};
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
     if matches!(
         e.kind(),
         ErrorKind::DisplayHelp
@@ -81,6 +81,9 @@ fn usage(e: &clap::Error) -> ExitCode {
         // Lists what is missing on the lines after.
         let rest: Vec<&str> = text.lines().skip(1).map(str::trim).take_while(|l| !l.is_empty()).collect();
         line.push_str(&format!(" {}", rest.join(" ")));
+    }
+    if let Some(ContextValue::Strings(values)) = e.get(ContextKind::ValidValue) {
+        line.push_str(&format!("; right would be {}", values.join(", ")));
     }
     report(Failure::usage(line))
 }

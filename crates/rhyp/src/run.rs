@@ -26,15 +26,33 @@ pub fn run(a: &RunArgs) -> Result<ExitCode, Failure> {
         initrd: a.initrd.as_deref().map(|p| read("--initrd", p)).transpose()?,
         append: a.append.clone(),
     };
-    start(&a.machine, images, None)
+    let name = |p: &Path| p.display().to_string();
+    let names =
+        FileNames { kernel: name(&a.kernel), initrd: a.initrd.as_deref().map(name).unwrap_or_default() };
+    start(&a.machine, images, &names, None)
+}
+
+/// Where boot images came from, for messages.
+#[derive(Default)]
+pub struct FileNames {
+    /// Of the kernel.
+    pub kernel: String,
+    /// Of the initial RAM disk.
+    pub initrd: String,
 }
 
 /// Make the partition, run it, and say how it ended. `on_output` sees everything the guest prints.
 pub fn start(
     m: &MachineArgs,
     images: BootImages,
+    names: &FileNames,
     on_output: Option<crate::console::Watch>,
 ) -> Result<ExitCode, Failure> {
+    let boot_failure = |e: BootError| match e {
+        BootError::Kernel(e) => Failure::usage(format!("--kernel {}: {e}", names.kernel)),
+        BootError::Initrd(e) => Failure::usage(format!("--initrd {}: {e}", names.initrd)),
+        BootError::Memory(_) | BootError::Internal(_) => Failure::internal(e.to_string()),
+    };
     let config = config(m)?;
     let kind = ConsoleKind::parse(&m.console)?;
     let nvram = match &m.nvram {
@@ -63,18 +81,6 @@ pub fn start(
             Ok(ExitCode::from(3))
         }
     }
-}
-
-fn boot_failure(e: BootError) -> Failure {
-    match e {
-        BootError::Kernel(_) => Failure::usage(format!("--kernel: {}", strip(&e.to_string(), "kernel: "))),
-        BootError::Initrd(_) => Failure::usage(format!("--initrd: {}", strip(&e.to_string(), "initrd: "))),
-        BootError::Memory(_) | BootError::Internal(_) => Failure::internal(e.to_string()),
-    }
-}
-
-fn strip<'a>(s: &'a str, prefix: &str) -> &'a str {
-    s.strip_prefix(prefix).unwrap_or(s)
 }
 
 fn read(option: &str, path: &Path) -> Result<Vec<u8>, Failure> {
@@ -125,6 +131,15 @@ fn config(m: &MachineArgs) -> Result<PartitionConfig, Failure> {
         Irqchip::Xics => IrqChoice::Xics,
         Irqchip::Xive => IrqChoice::Xive,
     };
+    if c.mmu == MmuChoice::Radix && !c.newest().radix {
+        return Err(Failure::usage(format!(
+            "--mmu radix: {} has hashed page tables only; leave the option out",
+            m.cpu
+        )));
+    }
+    if c.irqchip == IrqChoice::Xive && !c.newest().xive {
+        return Err(Failure::usage(format!("--irqchip xive: {} has XICS only; leave the option out", m.cpu)));
+    }
     c.name = m.name.clone();
     Ok(c)
 }
