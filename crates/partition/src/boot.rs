@@ -12,7 +12,10 @@ use crate::{Entry, Partition};
 /// What a partition boots.
 #[derive(Clone, Debug, Default)]
 pub struct BootImages {
-    /// Kernel (or another Open Firmware client), as read from its file.
+    /// Firmware to run instead of the built-in one: a raw image for real address 0, entered at 0x100 with the address
+    /// of a flattened device tree in r3, which tells it where the kernel is.
+    pub firmware: Option<Vec<u8>>,
+    /// Kernel (or another Open Firmware client), as read from its file; may be empty when there is firmware.
     pub kernel: Vec<u8>,
     /// Initial RAM disk.
     pub initrd: Option<Vec<u8>>,
@@ -29,6 +32,9 @@ pub enum BootError {
     /// The kernel is not one.
     #[error("kernel: {0}")]
     Kernel(LoadError),
+    /// The firmware image does not fit.
+    #[error("firmware: {0}")]
+    Firmware(LoadError),
     /// The initial RAM disk does not fit.
     #[error("initrd: {0}")]
     Initrd(LoadError),
@@ -36,6 +42,15 @@ pub enum BootError {
     #[error("internal error: {0}")]
     Internal(String),
 }
+
+/// Largest firmware image: it ends below where kernels are loaded.
+const FIRMWARE_LIMIT: u64 = elf::DEFAULT_KERNEL_BASE;
+/// The flattened tree and RTAS stand below this address.
+const FIRMWARE_TREE_TOP: u64 = 256 << 20;
+/// Room for the flattened tree, in bytes.
+const TREE_ROOM: u64 = 1 << 20;
+/// Room for RTAS, in bytes.
+const RTAS_ROOM: u64 = 64 << 10;
 
 /// Guest memory as a target of loading.
 struct Target<'a>(&'a GuestRam);
@@ -57,6 +72,75 @@ impl Partition {
 
     /// Put kernel, initial RAM disk and firmware into memory.
     pub(crate) fn load(&self) -> Result<Entry, BootError> {
+        papr::cas::power_on(self).map_err(|e| BootError::Internal(format!("page table: {e:?}")))?;
+        match &self.images.firmware {
+            Some(image) => self.load_firmware(image),
+            None => self.load_kernel(),
+        }
+    }
+
+    /// Random bytes for the kernel's start.
+    fn rng_seed() -> [u8; 32] {
+        let mut seed = [0u8; 32];
+        for word in seed.chunks_mut(8) {
+            if let Ok(r) = devices::rng::h_random() {
+                word.copy_from_slice(&r.to_be_bytes());
+            }
+        }
+        seed
+    }
+
+    /// Firmware in guest memory: it finds everything in the flattened tree below 256 MiB (or the end of memory).
+    fn load_firmware(&self, image: &[u8]) -> Result<Entry, BootError> {
+        let ram_size = self.config.memory;
+        let too_large = |needed| {
+            BootError::Firmware(LoadError::TooLarge { what: "firmware", needed, available: FIRMWARE_LIMIT })
+        };
+        let mut target = Target(&self.sh.ram);
+        if image.len() as u64 > FIRMWARE_LIMIT {
+            return Err(too_large(image.len() as u64));
+        }
+        target.write(0, image).map_err(|_| too_large(image.len() as u64))?;
+        let layout = Layout::new(self.config.rma_size(), ram_size);
+        let (mut boot_kernel, mut initrd) = (None, None);
+        if !self.images.kernel.is_empty() {
+            let kernel =
+                elf::load_kernel(&self.images.kernel, &layout, &mut target).map_err(BootError::Kernel)?;
+            let little = kernel.endian == elf::ByteOrder::Little;
+            boot_kernel = Some((kernel.low, kernel.high - kernel.low, little));
+            if let Some(data) = &self.images.initrd {
+                let at = elf::load_initrd(data, &layout, &kernel, &mut target).map_err(BootError::Initrd)?;
+                initrd = Some((at, data.len() as u64));
+            }
+        }
+        let top = ram_size.min(FIRMWARE_TREE_TOP);
+        let rtas_base = top - TREE_ROOM - RTAS_ROOM;
+        let mut tree = papr::fdt::build(&papr::fdt::TreeInput {
+            config: &self.config,
+            agreement: &self.papr.agreement(),
+            intc: &self.intc,
+            terminals: &self.terminals,
+            nvram: &self.nvram,
+            bootargs: &self.images.append,
+            initrd,
+            boot_kernel,
+            rtas_base: Some(rtas_base as u32),
+            rng_seed: &Self::rng_seed(),
+        });
+        tree.reserve(rtas_base, RTAS_ROOM);
+        self.papr.set_rtas_base(rtas_base);
+        let fdt = tree.to_fdt();
+        let internal = |e: mem::OutOfRange| BootError::Internal(e.to_string());
+        if fdt.len() as u64 > TREE_ROOM {
+            return Err(BootError::Internal("the device tree is too large".into()));
+        }
+        self.sh.ram.write(rtas_base, &stub::stub_rtas()).map_err(internal)?;
+        self.sh.ram.write(top - TREE_ROOM, &fdt).map_err(internal)?;
+        Ok(Entry { nia: 0x100, is_64bit: true, r1: 0, toc: 0, args: [top - TREE_ROOM, 0, 0, 0, 0] })
+    }
+
+    /// The built-in firmware: the kernel is its client.
+    fn load_kernel(&self) -> Result<Entry, BootError> {
         let layout = Layout::new(self.config.rma_size(), self.config.memory);
         let mut target = Target(&self.sh.ram);
         let kernel =
@@ -69,13 +153,6 @@ impl Partition {
             initrd = Some((at, data.len() as u64));
         }
         tracing::info!("{} at {:#x}, entry {:#x}", kernel.name, kernel.low, kernel.entry);
-        papr::cas::power_on(self).map_err(|e| BootError::Internal(format!("page table: {e:?}")))?;
-        let mut rng_seed = [0u8; 32];
-        for word in rng_seed.chunks_mut(8) {
-            if let Ok(r) = devices::rng::h_random() {
-                word.copy_from_slice(&r.to_be_bytes());
-            }
-        }
         let tree = papr::fdt::build(&papr::fdt::TreeInput {
             config: &self.config,
             agreement: &self.papr.agreement(),
@@ -86,7 +163,7 @@ impl Partition {
             initrd,
             boot_kernel: None,
             rtas_base: None,
-            rng_seed: &rng_seed,
+            rng_seed: &Self::rng_seed(),
         });
         let config = OfConfig {
             rma_size: layout.rma_size,

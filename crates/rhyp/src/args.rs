@@ -123,8 +123,11 @@ pub struct MachineArgs {
 #[derive(Args, Debug)]
 pub struct RunArgs {
     /// Kernel: ELF of either byte order, vmlinux or zImage.pseries, gzip'd or not.
-    #[arg(long, value_name = "FILE")]
-    pub kernel: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "firmware")]
+    pub kernel: Option<PathBuf>,
+    /// Firmware to run instead of the built-in one: a raw image for real address 0 (SLOF, a boot ROM of test kernels).
+    #[arg(long, value_name = "builtin|FILE")]
+    pub firmware: Option<PathBuf>,
     /// Initial RAM disk.
     #[arg(long, value_name = "FILE")]
     pub initrd: Option<PathBuf>,

@@ -23,6 +23,7 @@ pub fn demo(a: &DemoArgs) -> Result<ExitCode, Failure> {
         std::fs::read(p).map_err(|e| Failure::internal(format!("{}: {e}", p.display())))
     };
     let images = BootImages {
+        firmware: None,
         kernel: read(&found.kernel.vmlinux)?,
         initrd: Some(read(&found.initrd)?),
         append: format!("console=hvc0 {}", a.append).trim_end().to_owned(),
@@ -32,7 +33,11 @@ pub fn demo(a: &DemoArgs) -> Result<ExitCode, Failure> {
         eprintln!("rhyp: 'poweroff' switches the partition off, Ctrl-A x ends it at once");
     }
     let name = |p: &std::path::Path| p.display().to_string();
-    let names = run::FileNames { kernel: name(&found.kernel.vmlinux), initrd: name(&found.initrd) };
+    let names = run::FileNames {
+        firmware: String::new(),
+        kernel: name(&found.kernel.vmlinux),
+        initrd: name(&found.initrd),
+    };
     run::start(&a.machine, images, &names, Some(stopwatch()))
 }
 

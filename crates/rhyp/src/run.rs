@@ -21,20 +21,30 @@ const MOST_CPUS: u32 = 256;
 
 /// Run what the arguments describe.
 pub fn run(a: &RunArgs) -> Result<ExitCode, Failure> {
+    let firmware = a.firmware.as_deref().filter(|p| *p != Path::new("builtin"));
+    if firmware.is_none() && a.kernel.is_none() {
+        return Err(Failure::usage("--firmware builtin boots a kernel: name it with --kernel FILE"));
+    }
     let images = BootImages {
-        kernel: read("--kernel", &a.kernel)?,
+        firmware: firmware.map(|p| read("--firmware", p)).transpose()?,
+        kernel: a.kernel.as_deref().map(|p| read("--kernel", p)).transpose()?.unwrap_or_default(),
         initrd: a.initrd.as_deref().map(|p| read("--initrd", p)).transpose()?,
         append: a.append.clone(),
     };
     let name = |p: &Path| p.display().to_string();
-    let names =
-        FileNames { kernel: name(&a.kernel), initrd: a.initrd.as_deref().map(name).unwrap_or_default() };
+    let names = FileNames {
+        firmware: firmware.map(name).unwrap_or_default(),
+        kernel: a.kernel.as_deref().map(name).unwrap_or_default(),
+        initrd: a.initrd.as_deref().map(name).unwrap_or_default(),
+    };
     start(&a.machine, images, &names, None)
 }
 
 /// Where boot images came from, for messages.
 #[derive(Default)]
 pub struct FileNames {
+    /// Of the firmware.
+    pub firmware: String,
     /// Of the kernel.
     pub kernel: String,
     /// Of the initial RAM disk.
@@ -50,6 +60,7 @@ pub fn start(
 ) -> Result<ExitCode, Failure> {
     let boot_failure = |e: BootError| match e {
         BootError::Kernel(e) => Failure::usage(format!("--kernel {}: {e}", names.kernel)),
+        BootError::Firmware(e) => Failure::usage(format!("--firmware {}: {e}", names.firmware)),
         BootError::Initrd(e) => Failure::usage(format!("--initrd {}: {e}", names.initrd)),
         BootError::Memory(_) | BootError::Internal(_) => Failure::internal(e.to_string()),
     };
