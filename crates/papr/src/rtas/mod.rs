@@ -195,6 +195,7 @@ fn dispatch(call: &mut Call, token: u32, nrets: usize) -> RtasResult {
         return Err(Status::HARDWARE);
     };
     call.papr().count_rtas(place);
+    tracing::trace!(name = row.name, args = ?&call.args[..call.nargs], "RTAS call");
     if call.nargs < row.args as usize || nrets < row.rets as usize {
         return Err(Status::PARAMETER);
     }
