@@ -27,6 +27,12 @@ fn link<B: Builder>(b: &mut B, i: Insn) {
 #[inline(always)]
 fn condition<B: Builder>(b: &mut B, i: Insn) -> Option<B::C> {
     let bo = i.bo();
+    let cr_ok = if bo & 16 == 0 {
+        let c = b.cr_bit(i.bi());
+        Some(if bo & 8 != 0 { c } else { b.c_not(c) })
+    } else {
+        None
+    };
     let ctr_ok = if bo & 4 == 0 {
         let ctr = b.ctr();
         let ctr = b.op2i(Op2::Add, ctr, u64::MAX);
@@ -34,12 +40,6 @@ fn condition<B: Builder>(b: &mut B, i: Insn) -> Option<B::C> {
         let low = if b.mode().sf { ctr } else { b.op1(crate::Op1::Extu32, ctr) };
         let zero = b.imm(0);
         Some(b.rel(if bo & 2 != 0 { Rel::Eq } else { Rel::Ne }, low, zero))
-    } else {
-        None
-    };
-    let cr_ok = if bo & 16 == 0 {
-        let c = b.cr_bit(i.bi());
-        Some(if bo & 8 != 0 { c } else { b.c_not(c) })
     } else {
         None
     };

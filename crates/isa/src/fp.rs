@@ -417,7 +417,7 @@ fp_fns! {
 /// Sign bit of a double.
 pub(crate) const SIGN: u64 = 1 << 63;
 
-/// CR1 of an instruction that leaves the FPSCR alone.
+/// CR1 of an instruction that leaves the FPSCR alone: the first write, after which only the target is written.
 fn record<B: Builder>(b: &mut B, i: Insn) -> Result<(), B::Stop> {
     if i.rc() { b.fp_insn(FpInsn::new(Cr1, FpForm::F64, 0, 0, 0, 0, true)) } else { Ok(()) }
 }
@@ -425,17 +425,17 @@ fn record<B: Builder>(b: &mut B, i: Insn) -> Result<(), B::Stop> {
 /// A move from FRB with one integer operation on the way.
 fn sign_move<B: Builder>(b: &mut B, i: Insn, op: Op2, mask: u64) -> Result<(), B::Stop> {
     b.need(Facility::Fp)?;
-    record(b, i)?;
     let v = b.fpr(i.frb());
     let v = b.op2i(op, v, mask);
+    record(b, i)?;
     b.set_fpr(i.frt(), v);
     Ok(())
 }
 
 pub fn fmr<B: Builder>(b: &mut B, i: Insn) -> Result<(), B::Stop> {
     b.need(Facility::Fp)?;
-    record(b, i)?;
     let v = b.fpr(i.frb());
+    record(b, i)?;
     b.set_fpr(i.frt(), v);
     Ok(())
 }
@@ -461,16 +461,15 @@ pub(crate) fn copy_sign<B: Builder>(b: &mut B, a: B::V, m: B::V, mask: u64) -> B
 
 pub fn fcpsgn<B: Builder>(b: &mut B, i: Insn) -> Result<(), B::Stop> {
     b.need(Facility::Fp)?;
-    record(b, i)?;
     let (x, y) = (b.fpr(i.fra()), b.fpr(i.frb()));
     let v = copy_sign(b, x, y, SIGN);
+    record(b, i)?;
     b.set_fpr(i.frt(), v);
     Ok(())
 }
 
 pub fn fsel<B: Builder>(b: &mut B, i: Insn) -> Result<(), B::Stop> {
     b.need(Facility::Fp)?;
-    record(b, i)?;
     let (x, y, z) = (b.fpr(i.fra()), b.fpr(i.frb()), b.fpr(i.frc()));
     // Not below zero: +0 to +infinity as bit patterns, or -0.
     let inf = b.imm(0x7ff0_0000_0000_0000);
@@ -480,6 +479,7 @@ pub fn fsel<B: Builder>(b: &mut B, i: Insn) -> Result<(), B::Stop> {
     let positive = b.c_not(beyond);
     let c = b.c_or(positive, is_minus_zero);
     let v = b.select(c, z, y);
+    record(b, i)?;
     b.set_fpr(i.frt(), v);
     Ok(())
 }

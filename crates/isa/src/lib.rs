@@ -7,6 +7,7 @@
 //! Semantics are generic over [`Builder`]; this crate has no dependency and no unsafe code.
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod builder;
 pub mod encoding;
 pub mod fp;

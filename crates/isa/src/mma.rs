@@ -152,18 +152,20 @@ fn integer<B: Builder>(b: &mut B, i: Insn, op: W3, rank: u32, sat: bool, accumul
     if m.p != (1 << rank) - 1 {
         x = w2i(b, W2::And, x, word * (u128::MAX / 0xffff_ffff));
     }
-    for row in 0..4 {
-        let at = acc(i) + row;
-        let new = if m.x >> (3 - row) & 1 == 0 {
-            b.w_imm(0)
-        } else {
+    let used = |row: u32| m.x >> (3 - row) & 1 != 0;
+    let old: [Option<B::W>; 4] =
+        core::array::from_fn(|row| (accumulate && used(row as u32)).then(|| b.vsr(acc(i) + row as u32)));
+    for (row, old) in (0..4).zip(old) {
+        let new = if used(row) {
             let word = w2i(b, W2::SplatW, x, row.into());
-            let old = if accumulate { b.vsr(at) } else { b.w_imm(0) };
+            let old = old.unwrap_or_else(|| b.w_imm(0));
             let old = keep(b, m.y, old);
             let y = keep(b, m.y, y);
             if sat { b.w3_sat(op, word, y, old) } else { b.w3(op, word, y, old) }
+        } else {
+            b.w_imm(0)
         };
-        b.set_vsr(at, new);
+        b.set_vsr(acc(i) + row, new);
     }
     Ok(())
 }

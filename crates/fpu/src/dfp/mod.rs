@@ -98,32 +98,33 @@ pub(crate) fn exec<R: FpRegs>(r: &mut R, f: FpInsn, op: DfpOp) -> FpTrap {
     let wrap = if f.form == FpForm::Dec128 { 9216 } else { 576 };
     let env = Env { mode: current, oe: fpscr & OE as u64 != 0, ue: fpscr & UE as u64 != 0, wrap };
     let immediate = Mode::immediate(f.c, current);
-    let (a, b) = (operand(r, f, f.a), operand(r, f, f.b));
+    let a = |r: &R| operand(r, f, f.a);
+    let b = |r: &R| operand(r, f, f.b);
     let res = match op {
-        DfpOp::Add => arith::add(fmt, env, a, b, false),
-        DfpOp::Sub => arith::add(fmt, env, a, b, true),
-        DfpOp::Mul => arith::mul(fmt, env, a, b),
-        DfpOp::Div => arith::div(fmt, env, a, b),
-        DfpOp::Quantize => arith::quantize(fmt, immediate, a, b),
+        DfpOp::Add => arith::add(fmt, env, a(r), b(r), false),
+        DfpOp::Sub => arith::add(fmt, env, a(r), b(r), true),
+        DfpOp::Mul => arith::mul(fmt, env, a(r), b(r)),
+        DfpOp::Div => arith::div(fmt, env, a(r), b(r)),
+        DfpOp::Quantize => arith::quantize(fmt, immediate, a(r), b(r)),
         DfpOp::QuantizeImm => {
             // Five bits, signed.
             let exp = ((f.a << 3) as i8 >> 3) as i32;
-            arith::quantize_imm(fmt, immediate, exp, b)
+            arith::quantize_imm(fmt, immediate, exp, b(r))
         }
-        DfpOp::Reround => arith::reround(fmt, immediate, fpr(r, f.a) as u32 & 63, b),
-        DfpOp::RintX => arith::rint(fmt, immediate, true, b),
-        DfpOp::RintN => arith::rint(fmt, immediate, false, b),
+        DfpOp::Reround => arith::reround(fmt, immediate, fpr(r, f.a) as u32 & 63, b(r)),
+        DfpOp::RintX => arith::rint(fmt, immediate, true, b(r)),
+        DfpOp::RintN => arith::rint(fmt, immediate, false, b(r)),
         DfpOp::ShortToLong => {
             let short = unpack(&SHORT, fpr(r, f.b) as u128 & 0xffff_ffff);
             arith::widen(fmt, false, short)
         }
         DfpOp::LongToExt => arith::widen(fmt, true, unpack(&LONG, fpr(r, f.b) as u128)),
-        DfpOp::LongToShort | DfpOp::ExtToLong => return narrow(r, f, env, b),
+        DfpOp::LongToShort | DfpOp::ExtToLong => return narrow(r, f, env),
         DfpOp::FromI64 => arith::from_int(fmt, env, fpr(r, f.b) as i64 as i128),
         DfpOp::FromI128 => arith::from_int(fmt, env, r.vsr(f.b as usize & 63) as i128),
         DfpOp::FromBcd => tests_and_moves::from_bcd(fmt, f.c & 1 != 0, bits(r, f, f.b)),
-        DfpOp::ToI64 | DfpOp::ToI128 => return to_int(r, f, op, current, b),
-        _ => return tests_and_moves::exec(r, f, op, a, b),
+        DfpOp::ToI64 | DfpOp::ToI128 => return to_int(r, f, op, current),
+        _ => return tests_and_moves::exec(r, f, op),
     };
     put(r, f, fmt, res);
     finish(r, f)
@@ -138,7 +139,8 @@ fn finish<R: FpRegs>(r: &mut R, f: FpInsn) -> FpTrap {
 }
 
 /// `drsp` and `drdpq`. The exponent adjustment goes by the source format, and an adjusted result is in that format.
-fn narrow<R: FpRegs>(r: &mut R, f: FpInsn, env: Env, b: Decimal) -> FpTrap {
+fn narrow<R: FpRegs>(r: &mut R, f: FpInsn, env: Env) -> FpTrap {
+    let b = operand(r, f, f.b);
     let source = format_of(f);
     let (to, wrap, signals) =
         if f.form == FpForm::Dec128 { (&LONG, 3072, true) } else { (&SHORT, 192, false) };
@@ -155,7 +157,8 @@ fn narrow<R: FpRegs>(r: &mut R, f: FpInsn, env: Env, b: Decimal) -> FpTrap {
 }
 
 /// `dctfix`, `dctfixq`, `dctfixqq`: FPRF stays as it is.
-fn to_int<R: FpRegs>(r: &mut R, f: FpInsn, op: DfpOp, mode: Mode, b: Decimal) -> FpTrap {
+fn to_int<R: FpRegs>(r: &mut R, f: FpInsn, op: DfpOp, mode: Mode) -> FpTrap {
+    let b = operand(r, f, f.b);
     let wide = op == DfpOp::ToI128;
     let (v, exc, fr, fi) = arith::to_int(mode, if wide { 128 } else { 64 }, b);
     debug_assert!(exc & (VX_ALL | XX) == exc);

@@ -9,7 +9,7 @@ use super::{
     arith::{self, Res},
     finish,
     format::{Class, Decimal, Format, POW10, digits, pack},
-    format_of, fpr, set_fpr, set_target,
+    format_of, fpr, operand, set_fpr, set_target,
 };
 use crate::{
     FpRegs, FpTrap,
@@ -26,18 +26,20 @@ fn cr_of(o: Ordering) -> u8 {
 }
 
 /// Carry out one instruction.
-pub(super) fn exec<R: FpRegs>(r: &mut R, f: FpInsn, op: DfpOp, a: Decimal, b: Decimal) -> FpTrap {
+pub(super) fn exec<R: FpRegs>(r: &mut R, f: FpInsn, op: DfpOp) -> FpTrap {
     let fmt = format_of(f);
+    let a = |r: &R| operand(r, f, f.a);
+    let b = |r: &R| operand(r, f, f.b);
     let ve = r.fpscr() & VE as u64 != 0;
     let (cc, exc) = match op {
-        DfpOp::CmpU | DfpOp::CmpO => compare(&a, &b, op == DfpOp::CmpO, ve),
-        DfpOp::TestClass => (matched(a.sign, test_class(fmt, &a, f.c)), 0),
-        DfpOp::TestGroup => (matched(a.sign, test_group(fmt, &a, f.c)), 0),
-        DfpOp::TestExp => (test_exponent(&a, &b), 0),
-        DfpOp::TestSig => (test_significance(fpr(r, f.a) as u32 & 63, &b), 0),
-        DfpOp::TestSigImm => (test_significance(f.c as u32 & 63, &b), 0),
+        DfpOp::CmpU | DfpOp::CmpO => compare(&a(r), &b(r), op == DfpOp::CmpO, ve),
+        DfpOp::TestClass => (test_class(fmt, &a(r), f.c), 0),
+        DfpOp::TestGroup => (test_group(fmt, &a(r), f.c), 0),
+        DfpOp::TestExp => (test_exponent(&a(r), &b(r)), 0),
+        DfpOp::TestSig => (test_significance(fpr(r, f.a) as u32 & 63, &b(r)), 0),
+        DfpOp::TestSigImm => (test_significance(f.c as u32 & 63, &b(r)), 0),
         _ => {
-            part(r, f, op, fmt, a, b);
+            part(r, f, op, fmt);
             if f.rc {
                 fpscr::record_cr1(r);
             }
@@ -51,15 +53,16 @@ pub(super) fn exec<R: FpRegs>(r: &mut R, f: FpInsn, op: DfpOp, a: Decimal, b: De
 }
 
 /// The instructions that take numbers apart and put them together; the FPSCR stays.
-fn part<R: FpRegs>(r: &mut R, f: FpInsn, op: DfpOp, fmt: &Format, a: Decimal, b: Decimal) {
+fn part<R: FpRegs>(r: &mut R, f: FpInsn, op: DfpOp, fmt: &Format) {
+    let n = operand(r, f, if matches!(op, DfpOp::ShiftLeft | DfpOp::ShiftRight) { f.a } else { f.b });
     match op {
         DfpOp::ToBcd => {
-            let v = to_bcd(fmt, f.c, &b);
+            let v = to_bcd(fmt, f.c, &n);
             set_target(r, f, v);
         }
         DfpOp::ExtractExp => {
-            let v = match b.class {
-                Class::Finite => (b.exp + fmt.bias) as i64,
+            let v = match n.class {
+                Class::Finite => (n.exp + fmt.bias) as i64,
                 Class::Inf => -1,
                 Class::QNan => -2,
                 Class::SNan => -3,
@@ -67,18 +70,18 @@ fn part<R: FpRegs>(r: &mut R, f: FpInsn, op: DfpOp, fmt: &Format, a: Decimal, b:
             set_fpr(r, f.t, v as u64);
         }
         DfpOp::InsertExp => {
-            let v = insert_exponent(fmt, fpr(r, f.a) as i64, &b);
+            let v = insert_exponent(fmt, fpr(r, f.a) as i64, &n);
             set_target(r, f, pack(fmt, &v));
         }
         _ => {
             // The digits of an infinity or a NaN are those of the trailing significand.
-            let room = if a.class == Class::Finite { fmt.digits } else { fmt.digits - 1 };
+            let room = if n.class == Class::Finite { fmt.digits } else { fmt.digits - 1 };
             let coef = match f.c as u32 & 63 {
                 sh if sh >= room => 0,
-                sh if op == DfpOp::ShiftRight => a.coef / POW10[sh as usize],
-                sh => a.coef % POW10[(room - sh) as usize] * POW10[sh as usize],
+                sh if op == DfpOp::ShiftRight => n.coef / POW10[sh as usize],
+                sh => n.coef % POW10[(room - sh) as usize] * POW10[sh as usize],
             };
-            set_target(r, f, pack(fmt, &Decimal { coef, ..a }));
+            set_target(r, f, pack(fmt, &Decimal { coef, ..n }));
         }
     }
 }
@@ -103,7 +106,7 @@ fn matched(sign: bool, hit: bool) -> u8 {
 }
 
 /// `dtstdc`: zero, subnormal, normal, infinity, quiet NaN, signalling NaN.
-fn test_class(fmt: &Format, a: &Decimal, mask: u8) -> bool {
+fn test_class(fmt: &Format, a: &Decimal, mask: u8) -> u8 {
     let bit = match a.class {
         Class::Finite if a.coef == 0 => 0,
         Class::Finite if a.is_subnormal(fmt) => 1,
@@ -112,12 +115,12 @@ fn test_class(fmt: &Format, a: &Decimal, mask: u8) -> bool {
         Class::QNan => 4,
         Class::SNan => 5,
     };
-    mask << bit & 0x20 != 0
+    matched(a.sign, mask << bit & 0x20 != 0)
 }
 
 /// `dtstdg`: zero, zero with an extreme exponent, subnormal or normal with an extreme exponent, normal with leftmost
 /// digit zero, normal with another, no number.
-fn test_group(fmt: &Format, a: &Decimal, mask: u8) -> bool {
+fn test_group(fmt: &Format, a: &Decimal, mask: u8) -> u8 {
     let extreme = a.exp == fmt.qmin() || a.exp == fmt.qmax();
     let bit = match a.class {
         Class::Finite if a.coef == 0 => extreme as u32,
@@ -126,7 +129,7 @@ fn test_group(fmt: &Format, a: &Decimal, mask: u8) -> bool {
         Class::Finite => 4,
         _ => 5,
     };
-    mask << bit & 0x20 != 0
+    matched(a.sign, mask << bit & 0x20 != 0)
 }
 
 /// `dtstex`.
