@@ -2,7 +2,7 @@
 
 use crate::guest::Guest;
 use crate::spec::{BootSpec, Peer};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -93,14 +93,16 @@ impl Case {
     }
 }
 
-/// The directory cargo builds into, found from where this test program is (`TARGET/PROFILE/deps/NAME`).
+/// The directory cargo builds into: found from where this test program is (`TARGET/PROFILE/deps/NAME`), or, for a copy
+/// of it elsewhere, the one cargo would use.
 pub(crate) fn target_dir() -> Result<PathBuf> {
     let program = std::env::current_exe()?;
-    let profile =
-        program.ancestors().nth(2).filter(|dir| program.parent().is_some_and(|p| p.parent() == Some(dir)));
-    let target = profile.and_then(Path::parent).context("this program is not where cargo puts it")?;
-    ensure!(target.is_dir(), "{} is no directory", target.display());
-    Ok(target.to_path_buf())
+    let deps = program.parent().filter(|dir| dir.ends_with("deps"));
+    if let Some(target) = deps.and_then(Path::parent).and_then(Path::parent) {
+        return Ok(target.to_path_buf());
+    }
+    let given = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    Ok(given.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target")))
 }
 
 /// The rhyp under test: `$RHYP`, else the release build beside this test program.

@@ -36,7 +36,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("fabric", &["state", "device"]),
     ("migrate", &["mem", "state"]),
     ("node", &["api", "dispatch", "fabric", "migrate", "partition", "guests"]),
-    ("rhyp", &["api", "node", "partition", "guests"]),
+    // arch for the names of processor models, devices for the host's ends of a console and of an NVRAM.
+    ("rhyp", &["api", "node", "partition", "arch", "devices", "guests"]),
     ("xtask", &["guests"]),
     ("guest-tests", &["guests"]),
 ];
