@@ -201,9 +201,6 @@ impl Cpu {
         if hid & lpcr::ILE != 0 {
             new |= msr::LE;
         }
-        if f.vector == Vector::MachineCheck {
-            new &= !msr::ME;
-        }
         let mut at = f.vector as u64;
         let translated = old & (msr::IR | msr::DR) == msr::IR | msr::DR;
         if translated && !matches!(f.vector, Vector::MachineCheck | Vector::SystemReset) {
@@ -220,6 +217,12 @@ impl Cpu {
             let env = self.env.clone();
             env.non_maskable(self, f.vector);
         }
+    }
+
+    /// The trace interrupt after the instruction at `cia` (Book III, 7.5.15); `next` is where it went on.
+    pub fn deliver_trace(&mut self, cia: u64, next: u64) {
+        self.st.plain[crate::spr::num::SIAR as usize] = cia;
+        self.deliver(Fault { vector: Vector::Trace, srr1: 1 << 30, dar: None, dsisr: None }, next);
     }
 
     /// `scv`: its own interrupt, through LR and CTR (Book III, 7.5.27).

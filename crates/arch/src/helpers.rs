@@ -159,7 +159,8 @@ impl Cpu {
     }
 
     fn return_to(&mut self, pc: u64, m: u64) -> Result<(), Stop> {
-        let mut new = m & RFID;
+        // A partition does not change ME (Book III, 4.3.1).
+        let mut new = m & RFID & !msr::ME | self.st.msr & msr::ME;
         if new & msr::PR != 0 {
             new |= msr::EE | msr::IR | msr::DR;
         }

@@ -49,6 +49,9 @@ pub mod num {
     pub const MMCR3: u32 = 754;
     pub const PMU_FIRST: u32 = 768;
     pub const PMU_PRIV: u32 = 784;
+    pub const PMC1: u32 = 787;
+    pub const PMC6: u32 = 792;
+    pub const SIAR: u32 = 796;
     pub const PMU_LAST: u32 = 799;
     pub const BESCRS: u32 = 800;
     pub const BESCR_LAST: u32 = 806;
@@ -58,6 +61,7 @@ pub mod num {
     pub const PSSCR: u32 = 823;
     pub const IC: u32 = 848;
     pub const VTB: u32 = 849;
+    pub const WORT: u32 = 895;
     pub const PPR: u32 = 896;
     pub const PPR32: u32 = 898;
     pub const PIR: u32 = 1023;
@@ -194,6 +198,7 @@ impl Cpu {
             | RESERVED_FIRST..=RESERVED_LAST
             | PSSCR
             | IC
+            | WORT
             | PPR => st.plain[n as usize],
             _ => return self.no_such_spr(n),
         };
@@ -233,6 +238,7 @@ impl Cpu {
             SRR0 => self.st.srr0 = v,
             SRR1 => self.st.srr1 = v,
             PIDR if v3_0 => {
+                let v = v & 0xffff_ffff;
                 if self.st.pidr != v {
                     self.st.pidr = v;
                     self.flush_translated();
@@ -258,7 +264,11 @@ impl Cpu {
             HASHKEYR if v3_1 => self.st.hashkey = v,
             HASHPKEYR if v3_1 => self.st.hashpkey = v,
             PPR32 => self.st.plain[PPR as usize] = v << 32,
-            PMU_FIRST..PMU_PRIV => self.st.plain[n as usize + 16] = v,
+            PMU_FIRST..PMU_PRIV => {
+                let word = (PMC1..=PMC6).contains(&(n + 16));
+                self.st.plain[n as usize + 16] = if word { v & 0xffff_ffff } else { v };
+            }
+            CTRL_W | PSPB | PMC1..=PMC6 => self.st.plain[n as usize] = v & 0xffff_ffff,
             BESCRS..=BESCR_LAST if v2_07 => {
                 self.facility(fscr::EBB)?;
                 let p = &mut self.st.plain;
@@ -271,12 +281,11 @@ impl Cpu {
                 }
             }
             CFAR
-            | CTRL_W
-            | PSPB
             | PMU_PRIV..=PMU_LAST
             | SIER2..=MMCR3
             | RESERVED_FIRST..=RESERVED_LAST
             | PSSCR
+            | WORT
             | PPR => self.st.plain[n as usize] = v,
             // Read-only here; writes by a partition do nothing.
             PURR | SPURR | PVR | PIR | TIR | IC | VTB if !self.st.mode.pr => {}

@@ -11,7 +11,7 @@ pub use machine::Machine;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
-use arch::{Cpu, Exit, Stop};
+use arch::{Cpu, Exit, Stop, msr};
 use isa::{Insn, Op};
 
 /// The interpreter of one processor: its cache of predecoded pages.
@@ -56,6 +56,8 @@ fn run_page(cpu: &mut Cpu, page: &Rc<CodePage>, end: u64) -> Option<Exit> {
     let mut m = Machine { cia: cpu.st.nia, nia: 0, branched: false, cpu };
     let base = m.cia & !4095;
     let mode = m.cpu.st.mode;
+    // Trace interrupts: after one instruction, as the MSR said before it.
+    let trace = m.cpu.st.msr & (msr::SE | msr::BE);
     loop {
         let slot = (m.cia as usize & 4095) >> 2;
         let mut d = page.get(slot);
@@ -87,15 +89,29 @@ fn run_page(cpu: &mut Cpu, page: &Rc<CodePage>, end: u64) -> Option<Exit> {
                 } else {
                     m.cpu.prefixed = false;
                 }
-                return m.cpu.handle_stop(s, cia, next);
+                let exit = m.cpu.handle_stop(s, cia, next);
+                if trace & msr::SE != 0 && matches!(s, Stop::Events) {
+                    m.cpu.deliver_trace(cia, next);
+                }
+                return exit;
             }
         }
         if d.prefixed {
             m.cpu.prefixed = false;
         }
+        let done = m.cia;
         m.cia = m.nia;
         if !mode.sf {
             m.cia &= 0xffff_ffff;
+        }
+        if trace != 0 {
+            let branch = d.op.row().is_some_and(|r| r.chapter == "branch");
+            m.cpu.st.nia = m.cia;
+            if trace & msr::SE != 0 || branch {
+                let next = m.cia;
+                m.cpu.deliver_trace(done, next);
+            }
+            return None;
         }
         if m.cia & !4095 != base {
             m.cpu.st.nia = m.cia;

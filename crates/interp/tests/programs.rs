@@ -112,3 +112,20 @@ fn prefixed_instructions_are_eight_bytes_and_stay_in_their_block() {
     f.run();
     assert_eq!(f.cpu.st.srr1 & 0x783f_0000, 1 << 19);
 }
+
+#[test]
+fn single_step_and_branch_trace() {
+    // nop; b .+8; nop; li r3,1 with MSR[SE]: the vector returns after each instruction and counts in r10.
+    let run = |bit: u64| {
+        let mut f = Flat::new("power9", &[0x60000000, 0x48000008, 0x60000000, 0x38600001, 0x44000022]);
+        // d00: addi r10,r10,1; mfspr r11,SIAR; rfid
+        for (n, w) in [0x394a0001, 0x7d7cc2a6, 0x4c000024].into_iter().enumerate() {
+            f.word(0xd00 + 4 * n as u64, w);
+        }
+        f.cpu.set_msr(f.cpu.st.msr | bit);
+        f.run();
+        (f.cpu.st.gpr[10], f.cpu.st.gpr[11], f.cpu.st.gpr[3])
+    };
+    assert_eq!(run(arch::msr::SE), (3, 0x100c, 1), "nop, b, li");
+    assert_eq!(run(arch::msr::BE), (1, 0x1004, 1), "the branch alone");
+}

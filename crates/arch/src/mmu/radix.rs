@@ -60,6 +60,10 @@ pub fn translate(st: &CpuState, sh: &Shared, ea: u64, access: Access) -> Result<
         // The middle quadrants are the hypervisor's own.
         _ => return Err(segment_fault(ea, access)),
     };
+    // Bits 2 to 11 of the address take no part in any tree (Book III, 6.7.10).
+    if ea & 0x3ff0_0000_0000_0000 != 0 {
+        return Err(segment_fault(ea, access));
+    }
     for _ in 0..TRIES {
         let (at, pte, shift) = find(sh, ea, access, pid)?;
         if let Some(t) = check(st, sh, ea, access, at, pte, shift)? {
