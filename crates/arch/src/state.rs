@@ -18,7 +18,7 @@ pub struct SlbEntry {
 pub const SLB_SIZE: usize = 32;
 
 /// Register state. The first fields are the hot ones, in a layout that translated code may rely on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 #[repr(C, align(64))]
 pub struct CpuState {
     /// General registers.
@@ -43,6 +43,8 @@ pub struct CpuState {
     pub xer_ca32: u8,
     /// XER bits 57..63: byte count of string instructions.
     pub xer_count: u8,
+    /// Scratch of the engine that runs the processor; holds nothing between runs.
+    pub engine: [u64; 16],
     /// Machine state register. Write it through [`CpuState::set_msr`].
     pub msr: u64,
     /// Mode bits derived from MSR and level.
@@ -143,6 +145,7 @@ impl CpuState {
             xer_ov32: 0,
             xer_ca32: 0,
             xer_count: 0,
+            engine: [0; 16],
             msr: 0,
             mode: Mode::default(),
             tar: 0,

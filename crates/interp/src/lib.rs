@@ -51,6 +51,43 @@ impl Interpreter {
     }
 }
 
+/// How an instruction carried out by [`exec_one`] ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum One {
+    /// Complete; the next in sequence follows.
+    Next,
+    /// Complete; this address (not yet truncated in 32-bit mode) follows.
+    Jump(u64),
+    /// Left; for [`Cpu::handle_stop`] with the address after the instruction.
+    Stop(Stop, u64),
+}
+
+/// Carry out one decoded instruction at `cia`, for engines that meet one they do not do themselves. Neither counts it
+/// nor delivers anything.
+#[inline(never)]
+pub fn exec_one(cpu: &mut Cpu, op: Op, i: Insn, cia: u64) -> One {
+    let prefixed = i.prefix != 0;
+    let next = cia.wrapping_add(if prefixed { 8 } else { 4 });
+    if prefixed {
+        cpu.prefixed = true;
+        if cia & 63 == 60 {
+            return One::Stop(cpu.alignment(cia), cia);
+        }
+    }
+    let wrapped = if cpu.st.mode.sf { next } else { next & 0xffff_ffff };
+    let mut m = Machine { cia, nia: next, branched: false, cpu };
+    let r = isa::exec(op, &mut m, i);
+    let (nia, branched) = (m.nia, m.branched);
+    if prefixed && r != Err(Stop::Fault) {
+        cpu.prefixed = false;
+    }
+    match r {
+        Err(s) => One::Stop(s, wrapped),
+        Ok(()) if branched => One::Jump(nia),
+        Ok(()) => One::Next,
+    }
+}
+
 /// Run inside one page of instructions. `None`: look around (events, another page), then go on at `nia`.
 fn run_page(cpu: &mut Cpu, page: &Rc<CodePage>, end: u64) -> Option<Exit> {
     let mut m = Machine { cia: cpu.st.nia, nia: 0, branched: false, cpu };

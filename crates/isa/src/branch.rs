@@ -16,9 +16,8 @@ pub(crate) use branch_rows;
 
 fn link<B: Builder>(b: &mut B, i: Insn) {
     if i.lk() {
-        let next = b.cia().wrapping_add(4);
-        let next = if b.mode().sf { next } else { next & 0xffff_ffff };
-        let v = b.imm(next);
+        let v = b.cia_plus(4);
+        let v = if b.mode().sf { v } else { b.op1(crate::Op1::Extu32, v) };
         b.set_lr(v);
     }
 }
@@ -51,19 +50,22 @@ fn condition<B: Builder>(b: &mut B, i: Insn) -> Option<B::C> {
 
 pub fn b<B: Builder>(b: &mut B, i: Insn) -> Result<(), B::Stop> {
     link(b, i);
-    let base = if i.aa() { 0 } else { b.cia() };
-    b.jump(base.wrapping_add(i.li() as u64));
+    if i.aa() {
+        b.jump(i.li() as u64);
+    } else {
+        b.jump_rel(i.li());
+    }
     Ok(())
 }
 
 pub fn bc<B: Builder>(b: &mut B, i: Insn) -> Result<(), B::Stop> {
-    let base = if i.aa() { 0 } else { b.cia() };
-    let target = base.wrapping_add(i.bd() as u64);
     let c = condition(b, i);
     link(b, i);
-    match c {
-        Some(c) => b.jump_if(c, target),
-        None => b.jump(target),
+    match (c, i.aa()) {
+        (Some(c), false) => b.jump_rel_if(c, i.bd()),
+        (Some(c), true) => b.jump_if(c, i.bd() as u64),
+        (None, false) => b.jump_rel(i.bd()),
+        (None, true) => b.jump(i.bd() as u64),
     }
     Ok(())
 }

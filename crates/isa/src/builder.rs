@@ -272,6 +272,13 @@ pub trait Builder {
     /// Address of the current instruction.
     fn cia(&self) -> u64;
 
+    /// Address of the current instruction plus `n`, not truncated in 32-bit mode.
+    #[inline(always)]
+    fn cia_plus(&mut self, n: i64) -> Self::V {
+        let v = self.cia().wrapping_add(n as u64);
+        self.imm(v)
+    }
+
     // ---- leaving ----
     /// A program interrupt.
     fn program(&mut self, why: Program) -> Self::Stop;
@@ -373,6 +380,18 @@ pub trait Builder {
     fn jump(&mut self, target: u64);
     /// Continue at a constant address when `c`, else after this instruction.
     fn jump_if(&mut self, c: Self::C, target: u64);
+    /// Continue at the address of this instruction plus `n`.
+    #[inline(always)]
+    fn jump_rel(&mut self, n: i64) {
+        let target = self.cia().wrapping_add(n as u64);
+        self.jump(target);
+    }
+    /// Continue at the address of this instruction plus `n` when `c`, else after this instruction.
+    #[inline(always)]
+    fn jump_rel_if(&mut self, c: Self::C, n: i64) {
+        let target = self.cia().wrapping_add(n as u64);
+        self.jump_if(c, target);
+    }
     /// Continue at the address in `v` (low two bits ignored) when `c` (always when `None`).
     fn jump_to(&mut self, c: Option<Self::C>, v: Self::V);
 

@@ -163,23 +163,21 @@ pub fn addis<B: Builder>(b: &mut B, i: Insn) -> R<B> {
 }
 
 pub fn paddi<B: Builder>(b: &mut B, i: Insn) -> R<B> {
-    let base = if i.pcrel() {
+    let v = if i.pcrel() {
         if i.ra() != 0 {
             return b.illegal();
         }
-        let cia = b.cia();
-        b.imm(cia)
+        b.cia_plus(i.d34())
     } else {
-        ra_or_0(b, i.ra())
+        let a = ra_or_0(b, i.ra());
+        b.op2i(Op2::Add, a, i.d34() as u64)
     };
-    let v = b.op2i(Op2::Add, base, i.d34() as u64);
     b.set_gpr(i.rt(), v);
     Ok(())
 }
 
 pub fn addpcis<B: Builder>(b: &mut B, i: Insn) -> R<B> {
-    let v = b.cia().wrapping_add(4).wrapping_add((i.dx() << 16) as u64);
-    let v = b.imm(v);
+    let v = b.cia_plus(4 + (i.dx() << 16));
     b.set_gpr(i.rt(), v);
     Ok(())
 }

@@ -176,8 +176,7 @@ pub fn ea_p<B: Builder>(b: &mut B, i: Insn) -> Result<B::V, B::Stop> {
         if i.ra() != 0 {
             b.illegal()?;
         }
-        let ea = b.cia().wrapping_add(i.d34() as u64);
-        let ea = b.imm(ea);
+        let ea = b.cia_plus(i.d34());
         Ok(ea_mode(b, ea))
     } else {
         Ok(ea_d(b, i.ra(), i.d34()))

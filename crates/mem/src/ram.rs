@@ -36,7 +36,13 @@ pub struct GuestRam {
     fd: OwnedFd,
     flags: Box<[AtomicU8]>,
     versions: Box<[AtomicU32]>,
+    /// Pages whose code was dropped, counted, and the newest of them: number of the event and page.
+    drops: AtomicU64,
+    dropped: Box<[AtomicU64]>,
 }
+
+/// Newest dropped pages remembered.
+const DROPS: u64 = 1024;
 
 // SAFETY: `base` points to a shared mapping that lives as long as `self`; all accesses through it are atomic or
 // volatile, so sharing between threads is what the type is for.
@@ -92,6 +98,8 @@ impl GuestRam {
             fd,
             flags: zeroed(pages),
             versions: zeroed(pages),
+            drops: AtomicU64::new(0),
+            dropped: zeroed(DROPS as usize),
         })
     }
 
@@ -188,7 +196,27 @@ impl GuestRam {
         if f.load(Ordering::Relaxed) & page_flag::CODE != 0 {
             f.fetch_and(!page_flag::CODE, Ordering::AcqRel);
             self.versions[page].fetch_add(1, Ordering::AcqRel);
+            let n = self.drops.fetch_add(1, Ordering::AcqRel) + 1;
+            self.dropped[(n % DROPS) as usize].store(n << 32 | page as u64, Ordering::Release);
         }
+    }
+
+    /// How often the code of a page was dropped.
+    #[inline(always)]
+    pub fn code_drops(&self) -> u64 {
+        self.drops.load(Ordering::Acquire)
+    }
+
+    /// Where [`GuestRam::code_drops`] counts, for translated code to watch.
+    pub fn code_drops_at(&self) -> *const AtomicU64 {
+        &self.drops
+    }
+
+    /// Real address of the page whose code the `n`-th drop concerned; `None` when that is no longer (or not yet)
+    /// known: any page may have changed.
+    pub fn dropped_page(&self, n: u64) -> Option<u64> {
+        let e = self.dropped[(n % DROPS) as usize].load(Ordering::Acquire);
+        (e >> 32 == n & 0xffff_ffff).then_some((e & 0xffff_ffff) << PAGE_SHIFT)
     }
 
     /// Version of the code in the page holding `ra`; changes when code made from the page is no longer good.

@@ -83,6 +83,13 @@ impl Tlb {
         Tlb { tables, used: [false; TLB_MODES], ram }
     }
 
+    /// The tables, one after the other in the order of [`TlbMode`], each of `1 << TLB_BITS` entries; the entry of an
+    /// effective page is that of its low page number bits. For translated code, which probes them as `load` and
+    /// `store` do and never writes; they stay where they are as long as the TLB lives.
+    pub fn tables(&self) -> *const TlbEntry {
+        self.tables.as_ptr().cast()
+    }
+
     /// The memory behind it.
     #[inline(always)]
     pub fn ram(&self) -> &Arc<GuestRam> {

@@ -1,0 +1,171 @@
+//! Blocks by address, their links, and the pages they were made from.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use crate::TABLE;
+use crate::emit::ExitPoint;
+
+/// A hasher for numbers that are well spread in their low bits once multiplied.
+#[derive(Default)]
+pub struct Mix(u64);
+
+impl Hasher for Mix {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for &b in bytes {
+            self.write_u64(b as u64);
+        }
+    }
+    fn write_u64(&mut self, x: u64) {
+        let m = (self.0 ^ x).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = m ^ m >> 29;
+    }
+}
+
+type Map<V> = HashMap<u64, V, BuildHasherDefault<Mix>>;
+
+/// One entry of the table that translated code searches: host address of the instruction with the mode on top, and
+/// where its code is.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct TableEntry {
+    /// What is compared; 0: nothing.
+    pub tag: u64,
+    /// Address of the code.
+    pub code: u64,
+}
+
+/// A block.
+pub struct Block {
+    /// Code offset of its first instruction.
+    pub code: usize,
+    /// Its tag in the table.
+    pub tag: u64,
+    /// Exits of other blocks that jump here, by number.
+    incoming: Vec<u32>,
+}
+
+/// A page that blocks were made from.
+pub struct Page {
+    /// Version of its code.
+    pub version: u32,
+    blocks: Vec<(u64, u32)>,
+}
+
+/// An exit of some block.
+pub struct ExitRecord {
+    /// The places to patch.
+    pub point: ExitPoint,
+    /// Real address of the page of its block.
+    pub home: u64,
+    linked: bool,
+}
+
+/// Everything there is.
+pub struct Cache {
+    blocks: Vec<Block>,
+    by_key: Map<u32>,
+    /// By real page address.
+    pub pages: Map<Page>,
+    /// By exit number.
+    pub exits: Vec<ExitRecord>,
+    table: Box<[TableEntry]>,
+}
+
+/// Index of a tag in the table.
+fn slot(tag: u64) -> usize {
+    (tag >> 2) as usize & (TABLE - 1)
+}
+
+impl Cache {
+    /// Nothing.
+    pub fn new() -> Self {
+        Cache {
+            blocks: Vec::new(),
+            by_key: Map::default(),
+            pages: Map::default(),
+            exits: Vec::new(),
+            table: vec![TableEntry { tag: 0, code: 0 }; TABLE].into(),
+        }
+    }
+
+    /// Forget everything; the table stays where it is.
+    pub fn clear(&mut self) {
+        let Cache { blocks, by_key, pages, exits, table } = self;
+        blocks.clear();
+        by_key.clear();
+        pages.clear();
+        exits.clear();
+        table.fill(TableEntry { tag: 0, code: 0 });
+    }
+
+    /// Address of the table.
+    pub fn table(&self) -> u64 {
+        self.table.as_ptr() as u64
+    }
+
+    /// The number of the block for real address and mode `key`.
+    pub fn find(&self, key: u64) -> Option<u32> {
+        self.by_key.get(&key).copied()
+    }
+
+    /// A block by number.
+    pub fn block(&self, n: u32) -> &Block {
+        &self.blocks[n as usize]
+    }
+
+    /// Enter a block made from the page at `page`, with its exits.
+    pub fn add(&mut self, key: u64, page: u64, code: usize, tag: u64, exits: &[ExitPoint]) -> u32 {
+        let n = self.blocks.len() as u32;
+        self.blocks.push(Block { code, tag, incoming: Vec::new() });
+        self.by_key.insert(key, n);
+        if let Some(p) = self.pages.get_mut(&page) {
+            p.blocks.push((key, n));
+        }
+        self.exits.extend(exits.iter().map(|&point| ExitRecord { point, home: page, linked: false }));
+        n
+    }
+
+    /// Note a page whose code is of `version`.
+    pub fn add_page(&mut self, page: u64, version: u32) {
+        self.pages.insert(page, Page { version, blocks: Vec::new() });
+    }
+
+    /// Let indirect branches find block `n` at `code`.
+    pub fn publish(&mut self, n: u32, code: u64) {
+        let tag = self.blocks[n as usize].tag;
+        self.table[slot(tag)] = TableEntry { tag, code };
+    }
+
+    /// Note that exit `e` will jump to block `n`; false when it jumps already.
+    pub fn link(&mut self, e: u32, n: u32) -> bool {
+        let r = &mut self.exits[e as usize];
+        if std::mem::replace(&mut r.linked, true) {
+            return false;
+        }
+        self.blocks[n as usize].incoming.push(e);
+        true
+    }
+
+    /// Forget the blocks of a page; `unlink` is called for each exit that jumped to one of them.
+    pub fn drop_page(&mut self, page: u64, mut unlink: impl FnMut(&ExitPoint)) -> bool {
+        let Some(p) = self.pages.remove(&page) else { return false };
+        for (key, n) in p.blocks {
+            self.by_key.remove(&key);
+            let b = &mut self.blocks[n as usize];
+            let e = &mut self.table[slot(b.tag)];
+            if e.tag == b.tag {
+                *e = TableEntry { tag: 0, code: 0 };
+            }
+            for x in std::mem::take(&mut b.incoming) {
+                let r = &mut self.exits[x as usize];
+                r.linked = false;
+                unlink(&r.point);
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,811 @@
+//! The builder that emits code: state of one block in the making.
+//!
+//! Values live until the end of their instruction, guest registers are cached in host registers through the block and
+//! written through to memory, so that the processor's state is exact at every instruction. An instruction that meets
+//! something the emitter does not do is emitted anew as a call of the interpreter; a rare case of one that is
+//! done inline (a TLB miss, a division by zero, a trap) branches to a cold piece that has the interpreter carry out
+//! the instruction from its start, which is why such branches come before any write.
+
+use isa::{Insn, Mode, Rel};
+
+use crate::asm::{Alu, Asm, Cc, M, R, RAX, RBP, RCX, RDX, X, m};
+use crate::regs::{CTR, LR, NONE, Regs};
+use crate::thunk::{self, Thunks, slot};
+
+/// A 64-bit value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum V {
+    /// Known now.
+    Imm(u64),
+    /// In a host register that keeps it until the end of the instruction.
+    Reg(R),
+    /// A register plus a constant.
+    Off(R, i32),
+}
+
+/// A 128-bit value.
+#[derive(Clone, Copy, Debug)]
+pub enum W {
+    /// Known now.
+    Imm(u128),
+    /// In an SSE register, as a little-endian number.
+    Reg(X),
+}
+
+/// A condition: a number in `Emit::conds`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct C(u16);
+
+/// Conditions are computed where they are used.
+#[derive(Clone, Copy, Debug)]
+pub enum Cond {
+    Const(bool),
+    Rel(Rel, V, V),
+    Bit(V, u32),
+    Cr(u32),
+    So,
+    Ca,
+    Not(C),
+    And(C, C),
+    Or(C, C),
+    Xor(C, C),
+}
+
+/// An operand of a remembered comparison.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Operand {
+    Guest(u8),
+    Imm(u64),
+}
+
+/// A comparison whose operands are still at hand.
+#[derive(Clone, Copy, Debug)]
+struct Compared {
+    signed: bool,
+    wide: bool,
+    a: Operand,
+    b: Operand,
+}
+
+/// A rare case of one instruction, emitted behind the block.
+struct Cold {
+    first: usize,
+    last: usize,
+    place: u32,
+    raw: u32,
+    prefix: u32,
+    resume: usize,
+    regs: [(u8, u8); 9],
+}
+
+/// A conditional exit, emitted behind the block.
+struct Side {
+    first: usize,
+    last: usize,
+    rel: i64,
+    done: u32,
+    poll: bool,
+}
+
+/// A way out of a block to an address known relative to its page.
+#[derive(Clone, Copy, Debug)]
+pub struct ExitPoint {
+    /// Target, relative to the first byte of the page.
+    pub rel: i64,
+    /// Code offset of the jump's displacement.
+    pub jump: usize,
+    /// Code offset where the jump goes while the target is unknown.
+    pub stub: usize,
+    /// Code offset of the host page that the target's page must have; `None` inside a page.
+    pub page: Option<usize>,
+}
+
+/// What the emitter did in the present instruction, to be undone.
+#[derive(Clone, Copy)]
+struct Mark {
+    pos: usize,
+    regs: Regs,
+    compared: [Option<Compared>; 8],
+    sides: usize,
+    exits: usize,
+    sites: usize,
+}
+
+/// Lists that outlive a block for their capacity only.
+#[derive(Default)]
+pub struct Lists {
+    conds: Vec<Cond>,
+    sites: Vec<usize>,
+    colds: Vec<Cold>,
+    sides: Vec<Side>,
+    /// Exits of the block just made.
+    pub exits: Vec<ExitPoint>,
+}
+
+/// A block in the making.
+pub struct Emit<'a> {
+    pub(crate) a: Asm<'a>,
+    pub(crate) mode: Mode,
+    thunks: Thunks,
+    /// Displacements of the TLB tables of data and instructions off r15.
+    dtable: i32,
+    itable: i32,
+    /// Number of the first exit of this block.
+    first_exit: usize,
+    l: &'a mut Lists,
+    pub(crate) regs: Regs,
+    compared: [Option<Compared>; 8],
+    /// Offset of the instruction in its page, those before it in the block.
+    pub(crate) off: u32,
+    pub(crate) done: u32,
+    len: u32,
+    /// Sites of branches to this instruction's cold piece from here on in `l.sites`.
+    cold_from: usize,
+    pub(crate) failed: bool,
+    wrote: bool,
+    /// The block ends with this instruction.
+    pub ended: bool,
+    xused: u8,
+    pub(crate) bmi2: bool,
+}
+
+const ENTRY: i32 = std::mem::size_of::<mem::TlbEntry>() as i32;
+const INDEX_MASK: i32 = ((1 << mem::TLB_BITS) - 1) * ENTRY;
+
+/// Displacement of a field of [`arch::CpuState`] off rbp.
+macro_rules! st {
+    ($($f:tt)*) => { $crate::thunk::field(std::mem::offset_of!(arch::CpuState, $($f)*)) };
+}
+pub(crate) use st;
+
+fn guest_at(n: u8) -> M {
+    match n {
+        LR => m(RBP, st!(lr)),
+        CTR => m(RBP, st!(ctr)),
+        _ => m(RBP, st!(gpr) + 8 * n as i32),
+    }
+}
+
+impl<'a> Emit<'a> {
+    /// Begin a block of code at `pos` of `buf`.
+    pub fn new(
+        buf: &'a mut [u8],
+        pos: usize,
+        thunks: Thunks,
+        key: crate::Key,
+        first_exit: usize,
+        l: &'a mut Lists,
+        bmi2: bool,
+    ) -> Self {
+        l.sites.clear();
+        l.colds.clear();
+        l.sides.clear();
+        l.exits.clear();
+        let table = |n: u8| n as i32 * (ENTRY << mem::TLB_BITS);
+        Emit {
+            a: Asm { buf, pos },
+            mode: key.mode,
+            thunks,
+            dtable: table(key.dmode as u8),
+            itable: table(key.imode as u8),
+            first_exit,
+            l,
+            regs: Regs::default(),
+            compared: [None; 8],
+            off: 0,
+            done: 0,
+            len: 4,
+            cold_from: 0,
+            failed: false,
+            wrote: false,
+            ended: false,
+            xused: 0,
+            bmi2,
+        }
+    }
+
+    // ---- instructions ----
+
+    /// Emit one instruction that stands at `off` of its page. True when it was done inline.
+    pub fn instruction(&mut self, op: isa::Op, i: Insn, off: u32) -> bool {
+        self.off = off;
+        self.len = i.len() as u32;
+        self.l.conds.clear();
+        self.regs.unpin();
+        self.failed = false;
+        self.wrote = false;
+        self.xused = 0;
+        self.cold_from = self.l.sites.len();
+        let mark = Mark {
+            pos: self.a.pos,
+            regs: self.regs,
+            compared: self.compared,
+            sides: self.l.sides.len(),
+            exits: self.l.exits.len(),
+            sites: self.l.sites.len(),
+        };
+        let place = thunk::place(off, self.done, op as u16);
+        let crossing = i.prefix != 0 && off & 63 == 60;
+        let ok = !crossing && isa::exec(op, self, i).is_ok() && !self.failed;
+        if ok {
+            if self.l.sites.len() > self.cold_from && self.cold_sites(mark.sides) {
+                let mut regs = [(NONE, NONE); 9];
+                self.regs.pairs().zip(&mut regs).for_each(|((h, g), r)| *r = (h.0, g));
+                self.l.colds.push(Cold {
+                    first: self.cold_from,
+                    last: self.l.sites.len(),
+                    place,
+                    raw: i.raw,
+                    prefix: i.prefix,
+                    resume: self.a.pos,
+                    regs,
+                });
+            }
+        } else {
+            self.a.pos = mark.pos;
+            self.regs = mark.regs;
+            self.compared = mark.compared;
+            self.l.sides.truncate(mark.sides);
+            self.l.exits.truncate(mark.exits);
+            self.l.sites.truncate(mark.sites);
+            self.ended = false;
+            self.call_one(place, i.raw, i.prefix);
+            self.regs = Regs::default();
+            self.compared = [None; 8];
+        }
+        self.done += 1;
+        ok
+    }
+
+    /// Whether the sites of this instruction belong to a cold piece and not to a side exit.
+    fn cold_sites(&self, sides: usize) -> bool {
+        self.l.sides.len() == sides
+    }
+
+    fn call_one(&mut self, place: u32, raw: u32, prefix: u32) {
+        self.a.movi32(RDX, place);
+        self.a.movi32(crate::asm::RSI, raw);
+        self.a.movi32(RCX, prefix);
+        self.a.call_to(self.thunks.one);
+    }
+
+    /// End the block: go on in sequence if it does not end by itself, then the cold pieces.
+    pub fn finish(&mut self, next: u32) {
+        if !self.ended {
+            self.exit(next as i64, self.done, false);
+        }
+        for n in 0..self.l.colds.len() {
+            let c = &self.l.colds[n];
+            for k in c.first..c.last {
+                self.a.here(self.l.sites[k]);
+            }
+            let (place, raw, prefix, resume, regs) = (c.place, c.raw, c.prefix, c.resume, c.regs);
+            self.call_one(place, raw, prefix);
+            for (h, g) in regs.into_iter().filter(|r| r.0 != NONE) {
+                self.a.load(R(h), guest_at(g));
+            }
+            self.a.jmp_to(resume);
+        }
+        for n in 0..self.l.sides.len() {
+            let s = &self.l.sides[n];
+            for k in s.first..s.last {
+                self.a.here(self.l.sites[k]);
+            }
+            let (rel, done, poll) = (s.rel, s.done, s.poll);
+            self.exit(rel, done, poll);
+        }
+    }
+
+    // ---- leaving the block ----
+
+    fn poll(&mut self, t: &mut [usize; 2]) {
+        t[0] = self.a.jcc(Cc::S);
+        self.a.load(RCX, thunk::engine(slot::EXIT));
+        self.a.alumi(Alu::Cmp, false, m(RCX, 0), 0);
+        t[1] = self.a.jcc(Cc::Ne);
+    }
+
+    /// Go on at `rel` (relative to the page) with `done` more instructions complete.
+    fn exit(&mut self, rel: i64, done: u32, poll: bool) {
+        let id = (self.first_exit + self.l.exits.len()) as u32;
+        let inside = (0..4096).contains(&rel);
+        let mut to_stub = [0usize; 2];
+        let mut page_miss = [0usize; 2];
+        let mut lit = None;
+        self.a.alui(Alu::Sub, true, crate::asm::R14, done as i32);
+        if poll || !inside {
+            self.poll(&mut to_stub);
+        }
+        if !inside {
+            self.a.load(RAX, thunk::engine(slot::BASE));
+            self.a.alui(Alu::Add, true, RAX, (rel & !4095) as i32);
+            if !self.mode.sf {
+                self.a.mov32(RAX, RAX);
+            }
+            self.tlb_index(RAX);
+            let at = |f: usize, s: &Self| M {
+                base: crate::asm::R15,
+                index: Some((RCX, 0)),
+                disp: s.itable + f as i32,
+            };
+            let (tag, addend) =
+                (at(std::mem::offset_of!(mem::TlbEntry, exec), self), at(std::mem::offset_of!(mem::TlbEntry, addend), self));
+            self.a.alum(Alu::Cmp, true, RAX, tag);
+            page_miss[0] = self.a.jcc(Cc::Ne);
+            self.a.load(RCX, addend);
+            self.a.alu(Alu::Add, true, RCX, RAX);
+            lit = Some(self.a.cmp_rip(RCX));
+            page_miss[1] = self.a.jcc(Cc::Ne);
+            self.a.store(thunk::engine(slot::BASE), RAX, 8);
+        }
+        let jump = self.a.jmp();
+        let stub = self.a.pos;
+        self.a.here(jump);
+        for s in to_stub.into_iter().chain(page_miss).filter(|&s| s != 0) {
+            self.a.here(s);
+        }
+        self.a.movi32(RAX, id);
+        self.a.jmp_to(self.thunks.leave);
+        let page = lit.map(|l| {
+            let at = self.a.pos;
+            self.a.q(0);
+            self.a.patch(l, at);
+            at
+        });
+        self.l.exits.push(ExitPoint { rel, jump, stub, page });
+    }
+
+    /// Offset of the TLB entry of the address in `ea` to rcx.
+    fn tlb_index(&mut self, ea: R) {
+        self.a.mov32(RCX, ea);
+        self.index_from_rcx();
+    }
+
+    fn index_from_rcx(&mut self) {
+        self.a.shi(crate::asm::Sh::Shr, false, RCX, (mem::PAGE_SHIFT - ENTRY.trailing_zeros()) as u8);
+        self.a.alui(Alu::And, false, RCX, INDEX_MASK);
+    }
+
+    /// Go on at the address in rax (low bits clear).
+    fn go_indirect(&mut self, done: u32) {
+        let leave_to = self.thunks.leave_to;
+        if !self.mode.sf {
+            self.a.mov32(RAX, RAX);
+        }
+        self.a.alui(Alu::Sub, true, crate::asm::R14, done as i32);
+        let mut out = [0usize; 2];
+        self.poll(&mut out);
+        self.tlb_index(RAX);
+        self.a.mov(RDX, RAX);
+        self.a.alui(Alu::And, true, RDX, -4096);
+        let at = |f: usize, s: &Self| M {
+            base: crate::asm::R15,
+            index: Some((RCX, 0)),
+            disp: s.itable + f as i32,
+        };
+        let (tag, addend) =
+            (at(std::mem::offset_of!(mem::TlbEntry, exec), self), at(std::mem::offset_of!(mem::TlbEntry, addend), self));
+        self.a.alum(Alu::Cmp, true, RDX, tag);
+        let miss = self.a.jcc(Cc::Ne);
+        self.a.load(RCX, addend);
+        self.a.alu(Alu::Add, true, RCX, RAX);
+        self.a.store(thunk::engine(slot::BASE), RDX, 8);
+        self.a.alum(Alu::Xor, true, RCX, thunk::engine(slot::KEY));
+        self.a.mov32(RDX, RCX);
+        self.a.alui(Alu::And, false, RDX, ((crate::TABLE - 1) << 2) as i32);
+        self.a.alum_lea4(RDX);
+        self.a.alum(Alu::Cmp, true, RCX, m(RDX, 0));
+        let other = self.a.jcc(Cc::Ne);
+        self.a.jmp_m(m(RDX, 8));
+        for s in [out[0], out[1], miss, other] {
+            self.a.patch(s, leave_to);
+        }
+    }
+
+    // ---- what the builder says about control flow ----
+
+    pub(crate) fn jump_rel_(&mut self, n: i64) {
+        let rel = self.off as i64 + n;
+        let done = self.done + 1;
+        self.exit(rel, done, n <= 0);
+        self.ended = true;
+    }
+
+    pub(crate) fn jump_rel_if_(&mut self, c: C, n: i64) {
+        if let Cond::Const(b) = self.cond(c) {
+            if b {
+                self.jump_rel_(n);
+            }
+            return;
+        }
+        let first = self.l.sites.len();
+        if first != self.cold_from {
+            self.failed = true;
+            return;
+        }
+        self.branch(c, true);
+        let last = self.l.sites.len();
+        self.l.sides.push(Side { first, last, rel: self.off as i64 + n, done: self.done + 1, poll: n <= 0 });
+    }
+
+    pub(crate) fn jump_to_(&mut self, c: Option<C>, v: V) {
+        let first = self.l.sites.len();
+        if first != self.cold_from {
+            self.failed = true;
+            return;
+        }
+        if let Some(c) = c {
+            self.branch(c, false);
+        }
+        self.to(RAX, v);
+        self.a.alui(Alu::And, true, RAX, -4);
+        self.go_indirect(self.done + 1);
+        if c.is_some() {
+            for k in first..self.l.sites.len() {
+                self.a.here(self.l.sites[k]);
+            }
+            self.l.sites.truncate(first);
+        } else {
+            self.ended = true;
+        }
+    }
+
+    // ---- values ----
+
+    /// A register for a new value.
+    pub(crate) fn alloc(&mut self) -> R {
+        match self.regs.alloc() {
+            Some(r) => r,
+            None => {
+                self.failed = true;
+                R(3)
+            }
+        }
+    }
+
+    /// An SSE register for a new value.
+    pub(crate) fn xalloc(&mut self) -> X {
+        // 14 and 15 are scratch.
+        if self.xused >= 14 {
+            self.failed = true;
+            return X(0);
+        }
+        self.xused += 1;
+        X(self.xused - 1)
+    }
+
+    /// The value of a cached guest register.
+    pub(crate) fn guest(&mut self, n: u8) -> V {
+        if let Some(h) = self.regs.host(n) {
+            return V::Reg(h);
+        }
+        let h = self.alloc();
+        if !self.failed {
+            self.regs.assign(n, h);
+            self.a.load(h, guest_at(n));
+        }
+        V::Reg(h)
+    }
+
+    pub(crate) fn set_guest(&mut self, n: u8, v: V) {
+        self.wrote = true;
+        let h = match v {
+            V::Reg(h) if self.regs.guest(h).is_none() => h,
+            _ => {
+                let d = self.alloc();
+                if self.failed {
+                    return;
+                }
+                self.to(d, v);
+                d
+            }
+        };
+        for c in self.compared.iter_mut() {
+            if c.is_some_and(|c| c.a == Operand::Guest(n) || c.b == Operand::Guest(n)) {
+                *c = None;
+            }
+        }
+        self.regs.assign(n, h);
+        self.a.store(guest_at(n), h, 8);
+    }
+
+    /// Copy a value to a given register; no flags change.
+    pub(crate) fn to(&mut self, d: R, v: V) {
+        match v {
+            V::Imm(x) => self.a.movi(d, x),
+            V::Reg(r) => self.a.mov(d, r),
+            V::Off(r, o) => self.a.lea(d, m(r, o)),
+        }
+    }
+
+    /// The register a value is in.
+    pub(crate) fn reg(&mut self, v: V) -> R {
+        match v {
+            V::Reg(r) => r,
+            _ => {
+                let d = self.alloc();
+                self.to(d, v);
+                d
+            }
+        }
+    }
+
+    /// A fresh register with a copy of a value, to be changed.
+    pub(crate) fn copy(&mut self, v: V) -> R {
+        let d = self.alloc();
+        self.to(d, v);
+        d
+    }
+
+    // ---- conditions ----
+
+    pub(crate) fn new_cond(&mut self, c: Cond) -> C {
+        self.l.conds.push(c);
+        C(self.l.conds.len() as u16 - 1)
+    }
+
+    pub(crate) fn cond(&self, c: C) -> Cond {
+        self.l.conds[c.0 as usize]
+    }
+
+    fn compare(&mut self, wide: bool, a: V, b: V) {
+        let ra = self.reg(a);
+        match b {
+            V::Imm(0) => self.a.test(wide, ra, ra),
+            V::Imm(x) if !wide => self.a.alui(Alu::Cmp, false, ra, x as i32),
+            V::Imm(x) if x as i32 as i64 as u64 == x => self.a.alui(Alu::Cmp, true, ra, x as i32),
+            _ => {
+                let rb = self.reg(b);
+                self.a.alu(Alu::Cmp, wide, ra, rb);
+            }
+        }
+    }
+
+    /// Set the flags so that the condition given back holds when `c` does. Not for constants.
+    fn flags(&mut self, c: C) -> Cc {
+        match self.cond(c) {
+            Cond::Rel(r, a, b) => {
+                self.compare(true, a, b);
+                match r {
+                    Rel::Eq => Cc::E,
+                    Rel::Ne => Cc::Ne,
+                    Rel::Lts => Cc::L,
+                    Rel::Gts => Cc::G,
+                    Rel::Ltu => Cc::B,
+                    Rel::Gtu => Cc::A,
+                }
+            }
+            Cond::Bit(v, n) => {
+                let r = self.reg(v);
+                self.a.bt(r, n as u8);
+                Cc::B
+            }
+            Cond::Cr(n) => {
+                let (f, k) = (n as usize >> 2, n & 3);
+                match self.compared[f] {
+                    Some(x) if k < 3 => {
+                        let a = self.operand(x.a);
+                        let b = self.operand(x.b);
+                        self.compare(x.wide, a, b);
+                        match (k, x.signed) {
+                            (0, true) => Cc::L,
+                            (0, false) => Cc::B,
+                            (1, true) => Cc::G,
+                            (1, false) => Cc::A,
+                            _ => Cc::E,
+                        }
+                    }
+                    _ => {
+                        self.a.test_m8(m(RBP, st!(cr) + f as i32), 8 >> k);
+                        Cc::Ne
+                    }
+                }
+            }
+            Cond::So => {
+                self.a.test_m8(m(RBP, st!(xer_so)), 1);
+                Cc::Ne
+            }
+            Cond::Ca => {
+                self.a.test_m8(m(RBP, st!(xer_ca)), 1);
+                Cc::Ne
+            }
+            Cond::Not(x) => self.flags(x).not(),
+            Cond::Const(_) | Cond::And(..) | Cond::Or(..) | Cond::Xor(..) => {
+                let d = self.alloc();
+                self.value(d, c);
+                self.a.test(false, d, d);
+                Cc::Ne
+            }
+        }
+    }
+
+    fn operand(&mut self, o: Operand) -> V {
+        match o {
+            Operand::Guest(g) => self.guest(g),
+            Operand::Imm(x) => V::Imm(x),
+        }
+    }
+
+    /// 0 or 1 into `d`, a register of this instruction's own.
+    pub(crate) fn value(&mut self, d: R, c: C) {
+        match self.cond(c) {
+            Cond::Const(b) => self.a.movi(d, b as u64),
+            Cond::Not(x) => {
+                self.value(d, x);
+                self.a.alui(Alu::Xor, false, d, 1);
+            }
+            Cond::And(x, y) | Cond::Or(x, y) | Cond::Xor(x, y) => {
+                let op = match self.cond(c) {
+                    Cond::And(..) => Alu::And,
+                    Cond::Or(..) => Alu::Or,
+                    _ => Alu::Xor,
+                };
+                self.value(d, x);
+                let e = self.alloc();
+                self.value(e, y);
+                self.a.alu(op, false, d, e);
+            }
+            Cond::So => self.a.loadz(d, m(RBP, st!(xer_so)), 1),
+            Cond::Ca => self.a.loadz(d, m(RBP, st!(xer_ca)), 1),
+            _ => {
+                let cc = self.flags(c);
+                self.a.setcc(cc, d);
+                self.a.extu(d, d, 8);
+            }
+        }
+    }
+
+    /// Branch when `c` is `sense`; the sites are appended to `l.sites`.
+    pub(crate) fn branch(&mut self, c: C, sense: bool) {
+        // What a second part loads would be loaded on one path only: have its registers loaded before.
+        self.preload(c);
+        match (self.cond(c), sense) {
+            (Cond::Const(b), _) => {
+                if b == sense {
+                    let s = self.a.jmp();
+                    self.l.sites.push(s);
+                }
+            }
+            (Cond::Not(x), _) => self.branch(x, !sense),
+            (Cond::And(x, y), false) | (Cond::Or(x, y), true) => {
+                self.branch(x, sense);
+                self.branch(y, sense);
+            }
+            (Cond::And(x, y), true) | (Cond::Or(x, y), false) => {
+                let first = self.l.sites.len();
+                self.branch(x, !sense);
+                let mid = self.l.sites.len();
+                self.branch(y, sense);
+                for k in first..mid {
+                    self.a.here(self.l.sites[k]);
+                }
+                self.l.sites.drain(first..mid);
+            }
+            _ => {
+                let cc = self.flags(c);
+                let cc = if sense { cc } else { cc.not() };
+                let s = self.a.jcc(cc);
+                self.l.sites.push(s);
+            }
+        }
+    }
+
+    /// Load the guest registers that computing `c` will ask for.
+    fn preload(&mut self, c: C) {
+        match self.cond(c) {
+            Cond::Cr(n) => {
+                if let Some(x) = self.compared[n as usize >> 2]
+                    && n & 3 < 3
+                {
+                    self.operand(x.a);
+                    self.operand(x.b);
+                }
+            }
+            Cond::Not(x) => self.preload(x),
+            Cond::And(x, y) | Cond::Or(x, y) | Cond::Xor(x, y) => {
+                self.preload(x);
+                self.preload(y);
+            }
+            _ => {}
+        }
+    }
+
+    /// To the cold piece when `cc`. Only before anything is written.
+    pub(crate) fn cold(&mut self, cc: Cc) {
+        if self.wrote {
+            self.failed = true;
+        }
+        let s = self.a.jcc(cc);
+        self.l.sites.push(s);
+    }
+
+    /// To the cold piece when `c`.
+    pub(crate) fn cold_if(&mut self, c: C) {
+        if self.wrote {
+            self.failed = true;
+        }
+        self.branch(c, true);
+    }
+
+    /// `c ? a : b`
+    pub(crate) fn choose(&mut self, c: C, a: V, b: V) -> V {
+        let ra = self.reg(a);
+        let d = self.copy(b);
+        let cc = self.flags(c);
+        self.a.cmov(cc, d, ra);
+        V::Reg(d)
+    }
+
+    /// Note that the instruction writes to the processor's state.
+    pub(crate) fn writes(&mut self) {
+        self.wrote = true;
+    }
+
+    // ---- condition register ----
+
+    pub(crate) fn forget_compare(&mut self, n: u32) {
+        self.compared[n as usize & 7] = None;
+    }
+
+    pub(crate) fn cr_compare_(&mut self, n: u32, signed: bool, wide: bool, a: V, b: V) {
+        self.wrote = true;
+        self.a.movi32(RAX, 8);
+        self.a.movi32(RCX, 4);
+        self.a.movi32(RDX, 2);
+        self.compare(wide, a, b);
+        self.a.cmov(if signed { Cc::G } else { Cc::A }, RAX, RCX);
+        self.a.cmov(Cc::E, RAX, RDX);
+        self.a.alum8(Alu::Or, RAX, m(RBP, st!(xer_so)));
+        self.a.store(m(RBP, st!(cr) + n as i32), RAX, 1);
+        let operand = |v: V| match v {
+            V::Imm(x) => Some(Operand::Imm(x)),
+            V::Reg(r) => self.regs.guest(r).map(Operand::Guest),
+            V::Off(..) => None,
+        };
+        self.compared[n as usize & 7] = match (operand(a), operand(b)) {
+            (Some(a), Some(b)) => Some(Compared { signed, wide, a, b }),
+            _ => None,
+        };
+    }
+
+    // ---- memory ----
+
+    /// Probe the TLB for `size` bytes at `ea`: the host address as a memory operand (rcx is part of it).
+    pub(crate) fn probe(&mut self, ea: V, size: u8, write: bool) -> M {
+        let (r, o) = match ea {
+            V::Off(r, o) => (r, o),
+            _ => (self.reg(ea), 0),
+        };
+        if o == 0 {
+            self.a.mov32(RCX, r);
+        } else {
+            self.a.lea32(RCX, m(r, o));
+        }
+        let last = o.wrapping_add(size as i32 - 1);
+        if o.checked_add(size as i32 - 1).is_none() {
+            self.failed = true;
+        }
+        if last == 0 {
+            self.a.mov(RAX, r);
+        } else {
+            self.a.lea(RAX, m(r, last));
+        }
+        self.index_from_rcx();
+        self.a.alui(Alu::And, true, RAX, -4096);
+        let f = if write { std::mem::offset_of!(mem::TlbEntry, write) } else { std::mem::offset_of!(mem::TlbEntry, read) };
+        let entry = |f: usize, s: &Self| M {
+            base: crate::asm::R15,
+            index: Some((RCX, 0)),
+            disp: s.dtable + f as i32,
+        };
+        let (tag, addend) = (entry(f, self), entry(std::mem::offset_of!(mem::TlbEntry, addend), self));
+        self.a.alum(Alu::Cmp, true, RAX, tag);
+        self.cold(Cc::Ne);
+        self.a.load(RCX, addend);
+        crate::asm::mx(RCX, r, o)
+    }
+
+    pub(crate) fn consts(&self, n: usize) -> usize {
+        self.thunks.consts + 16 * n
+    }
+}

@@ -1,0 +1,132 @@
+//! Engine 1: a one-pass translator of guest code to x86-64, and its code cache.
+//!
+//! [`Jit::run`] drives a processor as `interp::Interpreter::run` does, with the same results. Code is made block by
+//! block on first execution: a block starts anywhere, goes on over conditional branches (side exits) and ends where
+//! control surely leaves, at the end of its page or after [`MOST`] instructions. Blocks are found by real address and
+//! mode, and know addresses only relative to their page, so that all mappings of a page share them. They jump to
+//! each other directly: inside a page by a patched jump, across pages behind a check that the TLB still maps the
+//! target's page to the memory it was made from; indirect branches look the target up in a table in the emitted code.
+//!
+//! A page that code was made from is watched as the interpreter's is (`mem::GuestRam::mark_code`): when a store
+//! drops it, all its blocks are unlinked before the next one is looked up, and translated code that made the store
+//! leaves right after it.
+//!
+//! The crate does something only on x86-64 hosts; elsewhere [`Jit::new`] gives `None`.
+#![deny(unsafe_code)]
+
+use arch::Cpu;
+use isa::Mode;
+use mem::TlbMode;
+
+#[cfg(target_arch = "x86_64")]
+#[allow(dead_code)]
+mod asm;
+#[cfg(target_arch = "x86_64")]
+mod buf;
+#[cfg(target_arch = "x86_64")]
+mod build;
+#[cfg(target_arch = "x86_64")]
+mod cache;
+#[cfg(target_arch = "x86_64")]
+mod emit;
+#[cfg(target_arch = "x86_64")]
+mod engine;
+#[cfg(not(target_arch = "x86_64"))]
+mod none;
+mod perf;
+#[cfg(target_arch = "x86_64")]
+mod regs;
+#[cfg(target_arch = "x86_64")]
+mod thunk;
+
+#[cfg(target_arch = "x86_64")]
+pub use engine::Jit;
+#[cfg(not(target_arch = "x86_64"))]
+pub use none::Jit;
+
+/// Entries of the table that indirect branches look their targets up in.
+const TABLE: usize = 1 << 16;
+
+/// Most instructions of a block.
+pub const MOST: u32 = 64;
+
+/// What a processor's translations depend on besides the instructions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Key {
+    /// Mode bits.
+    pub mode: Mode,
+    /// TLB table of data accesses.
+    pub dmode: TlbMode,
+    /// TLB table of instruction fetches.
+    pub imode: TlbMode,
+}
+
+impl Key {
+    /// That of a processor now.
+    pub fn of(cpu: &Cpu) -> Self {
+        Key { mode: cpu.st.mode, dmode: cpu.dmode, imode: cpu.imode }
+    }
+
+    /// As a number of 15 bits.
+    pub fn number(self) -> u16 {
+        let Mode { sf, le, pr, fp, vec, vsx, fe, level } = self.mode;
+        sf as u16
+            | (le as u16) << 1
+            | (pr as u16) << 2
+            | (fp as u16) << 3
+            | (vec as u16) << 4
+            | (vsx as u16) << 5
+            | (fe as u16) << 6
+            | (level as u16) << 7
+            | (self.imode as u16) << 9
+            | (self.dmode as u16) << 12
+    }
+}
+
+fn key_of(cpu: &Cpu) -> u16 {
+    Key::of(cpu).number()
+}
+
+/// Options of a translator.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Bytes of code kept; when they are full, everything is made anew.
+    pub code_bytes: usize,
+    /// Write `/tmp/perf-PID.map`, so that `perf` can name guest code.
+    pub perf_map: bool,
+    /// Count the instructions that the interpreter carried out by operation.
+    pub profile: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { code_bytes: 64 << 20, perf_map: false, profile: false }
+    }
+}
+
+/// What a translator did.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+pub struct Stats {
+    /// Blocks made.
+    pub blocks: u64,
+    /// Guest instructions in them.
+    pub instructions: u64,
+    /// Those of them that became calls of the interpreter.
+    pub calls: u64,
+    /// Bytes of code made.
+    pub bytes: u64,
+    /// Time spent translating, nanoseconds.
+    pub translate_ns: u64,
+    /// Times translated code was entered.
+    pub entries: u64,
+    /// Exits whose target was not linked yet.
+    pub links: u64,
+    /// Exits to look up a target (indirect branches, interrupts, mode changes, events).
+    pub lookups: u64,
+    /// Instructions carried out by the interpreter from translated code.
+    pub interpreted: u64,
+    /// Pages whose code was dropped.
+    pub dropped_pages: u64,
+    /// Times the whole code cache was emptied.
+    pub flushes: u64,
+}

@@ -1,0 +1,244 @@
+//! The way into translated code and out of it, and the functions translated code calls.
+//!
+//! Convention inside translated code: rbp = the processor's registers + [`BIAS`], r15 = its TLB tables, r14 =
+//! instructions left of the budget, rsp aligned to 16. Everything else is free at the start of a block.
+#![allow(unsafe_code)]
+
+use std::panic::AssertUnwindSafe;
+
+use arch::{Cpu, Exit, Stop};
+use interp::One;
+use isa::{Insn, ROWS};
+
+use crate::asm::{Alu, Asm, Cc, M, R, R14, R15, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, m};
+
+/// rbp points this far into [`arch::CpuState`], so that all general registers have short displacements.
+pub const BIAS: i32 = 128;
+
+/// Words of [`arch::CpuState::engine`].
+pub mod slot {
+    /// Effective address of the page whose code runs.
+    pub const BASE: usize = 0;
+    /// Address of [`arch::VcpuLink::exit`].
+    pub const EXIT: usize = 1;
+    /// Address of the [`super::Run`].
+    pub const RUN: usize = 2;
+    /// Address of the table of blocks.
+    pub const TABLE: usize = 3;
+    /// The mode of the running code, shifted to the top 16 bits.
+    pub const KEY: usize = 4;
+    /// Instructions to take off the budget on leaving.
+    pub const ADJUST: usize = 5;
+    /// Budget left, on leaving.
+    pub const LEFT: usize = 6;
+    /// Address of the count of code drops.
+    pub const DROPS: usize = 7;
+    /// That count when it was last obeyed.
+    pub const SEEN: usize = 8;
+    /// Host address of real address 0.
+    pub const HOST: usize = 9;
+}
+
+/// Displacement off rbp of a byte of [`arch::CpuState`].
+pub const fn field(offset: usize) -> i32 {
+    offset as i32 - BIAS
+}
+
+/// An engine word.
+pub fn engine(n: usize) -> M {
+    m(RBP, field(std::mem::offset_of!(arch::CpuState, engine) + 8 * n))
+}
+
+/// What the functions below need while translated code runs.
+pub struct Run {
+    /// The processor; set for the time of [`enter`].
+    pub cpu: *mut Cpu,
+    /// The run loop is to return this.
+    pub exit: Option<Exit>,
+    /// A panic on its way to the run loop.
+    pub panic: Option<Box<dyn std::any::Any + Send>>,
+    /// Instructions carried out by the interpreter.
+    pub interpreted: u64,
+    /// By operation, when asked for.
+    pub by_op: Option<Box<[u64; 4096]>>,
+}
+
+/// What leaves translated code, in rax.
+pub mod leave {
+    /// `nia` says where to go on.
+    pub const LOOK: u64 = u32::MAX as u64;
+}
+
+/// Code offsets of the common pieces.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Thunks {
+    /// `extern "sysv64" fn(code, state + BIAS, tlb, left) -> why`
+    pub enter: usize,
+    /// Call with edx = where, esi = word, ecx = prefix: carries out one instruction.
+    pub one: usize,
+    /// Jump with eax = exit number.
+    pub leave: usize,
+    /// Jump with rax = the effective address to go on at.
+    pub leave_to: usize,
+    /// 16-byte constants, see [`consts`].
+    pub consts: usize,
+}
+
+/// Constants of shuffles, in the order of `Thunks::consts`.
+pub mod consts {
+    /// All bytes reversed.
+    pub const REV16: usize = 0;
+    /// Bytes of each halfword swapped, then all reversed: halfwords in reverse order.
+    pub const REVH: usize = 1;
+    /// All ones.
+    pub const ONES: usize = 2;
+    /// 0x1f in every byte.
+    pub const LOW5: usize = 3;
+    /// Sign bit of every byte.
+    pub const SIGN8: usize = 4;
+}
+
+/// Packs where an instruction stands: its offset in the page, those complete before it, its operation.
+pub fn place(off: u32, done: u32, op: u16) -> u32 {
+    (off >> 2) | done << 10 | (op as u32) << 18
+}
+
+/// Emits the common pieces.
+pub fn emit(a: &mut Asm) -> Thunks {
+    let mut t = Thunks { consts: a.pos, ..Default::default() };
+    let rev: [u8; 16] = std::array::from_fn(|n| 15 - n as u8);
+    let revh: [u8; 16] = std::array::from_fn(|n| (14 - 2 * (n as u8 / 2)) + n as u8 % 2);
+    for c in [rev, revh, [0xff; 16], [0x1f; 16], [0x80; 16]] {
+        c.iter().for_each(|&x| a.b(x));
+    }
+    let align = |a: &mut Asm| {
+        while a.pos % 16 != 0 {
+            a.b(0xcc);
+        }
+    };
+    align(a);
+    t.enter = a.pos;
+    let saved = [RBX, RBP, R(12), R(13), R14, R15];
+    saved.iter().for_each(|&r| a.push(r));
+    a.alui(Alu::Sub, true, RSP, 8);
+    a.mov(RBP, RSI);
+    a.mov(R15, RDX);
+    a.mov(R14, RCX);
+    a.jmp_r(RDI);
+    align(a);
+    t.leave_to = a.pos;
+    a.store(m(RBP, field(std::mem::offset_of!(arch::CpuState, nia))), RAX, 8);
+    a.movi32(RAX, leave::LOOK as u32);
+    t.leave = a.pos;
+    a.store(engine(slot::LEFT), R14, 8);
+    a.alui(Alu::Add, true, RSP, 8);
+    saved.iter().rev().for_each(|&r| a.pop(r));
+    a.ret();
+    align(a);
+    t.one = a.pos;
+    a.load(RDI, engine(slot::RUN));
+    a.alui(Alu::Sub, true, RSP, 8);
+    a.movi(RAX, one as *const () as u64);
+    a.call_r(RAX);
+    a.alui(Alu::Add, true, RSP, 8);
+    a.test(false, RAX, RAX);
+    let out = a.jcc(Cc::Ne);
+    a.ret();
+    a.here(out);
+    a.alui(Alu::Add, true, RSP, 8);
+    a.alum(Alu::Sub, true, R14, engine(slot::ADJUST));
+    a.movi32(RAX, leave::LOOK as u32);
+    a.jmp_to(t.leave);
+    align(a);
+    t
+}
+
+/// Run translated code at `code` until it leaves; `left` instructions of budget. Gives why.
+///
+/// # Safety
+/// `enter` and `code` are addresses of the entry thunk and of a block of the same code cache, whose blocks were made
+/// for this processor: for its TLB, its present mode and the page of its `nia`. `run.cpu` and the words of
+/// `CpuState::engine` are set for `cpu`, of which no reference is used until the return.
+pub unsafe fn enter(enter: u64, code: u64, cpu: *mut Cpu, left: i64) -> u64 {
+    // SAFETY: the caller's: `cpu` is valid, `enter` is a function of this type.
+    unsafe {
+        let f: extern "sysv64" fn(u64, *mut u8, *const mem::TlbEntry, i64) -> u64 = std::mem::transmute(enter);
+        let st = (&raw mut *(*cpu).st).cast::<u8>().add(BIAS as usize);
+        let tlb = (*cpu).tlb.tables();
+        f(code, st, tlb, left)
+    }
+}
+
+/// The address of `exit` for translated code to read.
+pub fn exit_at(cpu: &Cpu) -> u64 {
+    cpu.link.exit.as_ptr() as u64
+}
+
+/// Carries out one instruction for translated code; non-zero: leave.
+extern "sysv64" fn one(run: *mut Run, raw: u32, place: u32, prefix: u32) -> u32 {
+    // SAFETY: `run` is the `Run` of the run loop that entered the code, which is suspended in `enter` and holds no
+    // reference to it or to its processor.
+    let run = unsafe { &mut *run };
+    // SAFETY: as above; `cpu` was set by that run loop.
+    let cpu = unsafe { &mut *run.cpu };
+    match std::panic::catch_unwind(AssertUnwindSafe(|| one_inner(cpu, raw, place, prefix))) {
+        Ok((leave, exit)) => {
+            run.exit = exit;
+            run.interpreted += 1;
+            if let Some(n) = run.by_op.as_mut().and_then(|t| t.get_mut((place >> 18) as usize)) {
+                *n += 1;
+            }
+            leave as u32
+        }
+        Err(p) => {
+            run.panic = Some(p);
+            1
+        }
+    }
+}
+
+fn one_inner(cpu: &mut Cpu, raw: u32, place: u32, prefix: u32) -> (bool, Option<Exit>) {
+    let off = (place & 0x3ff) as u64 * 4;
+    let done = (place >> 10 & 0xff) as u64;
+    let cia = cpu.st.engine[slot::BASE] | off;
+    let i = if prefix != 0 { Insn::prefixed(prefix, raw) } else { Insn::new(raw) };
+    let op = ((place >> 18) as usize).checked_sub(2).and_then(|n| ROWS.get(n)).map_or(isa::Op::Invalid, |r| r.op);
+    let sf = cpu.st.mode.sf;
+    cpu.refetch = false;
+    let next = cia.wrapping_add(if prefix != 0 { 8 } else { 4 });
+    let next = if sf { next } else { next & 0xffff_ffff };
+    let mut leave = true;
+    let mut exit = None;
+    match interp::exec_one(cpu, op, i, cia) {
+        One::Next => {
+            // A store that dropped no code leaves everything as it was.
+            leave = !stays(cpu);
+            if leave {
+                cpu.st.nia = next;
+            }
+        }
+        One::Jump(to) => cpu.st.nia = if sf { to } else { to & 0xffff_ffff },
+        One::Stop(Stop::Events, after) if stays(cpu) => {
+            cpu.st.nia = after;
+            leave = false;
+        }
+        One::Stop(s, after) => {
+            let fault = s == Stop::Fault;
+            exit = cpu.handle_stop(s, cia, after);
+            cpu.st.engine[slot::ADJUST] = done + !fault as u64;
+            return (true, exit);
+        }
+    }
+    cpu.st.engine[slot::ADJUST] = done + 1;
+    (leave, exit)
+}
+
+/// Whether the code that runs may go on after an instruction: same mode, nothing posted, no code dropped.
+fn stays(cpu: &Cpu) -> bool {
+    use std::sync::atomic::Ordering;
+    let st = &cpu.st;
+    crate::key_of(cpu) as u64 == st.engine[slot::KEY] >> 48
+        && cpu.link.exit.load(Ordering::Relaxed) == 0
+        && cpu.sh.ram.code_drops() == st.engine[slot::SEEN]
+        && (!cpu.refetch || cpu.tlb.real(cpu.imode, st.engine[slot::BASE], mem::Access::Exec).is_some())
+}

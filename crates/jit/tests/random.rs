@@ -1,0 +1,226 @@
+//! Random instructions of every row through both engines.
+
+mod pair;
+
+use arch::{CpuState, msr};
+use isa::{Insn, Op, ROWS, Row};
+use pair::{Pair, Rng, SC1};
+
+/// Rows whose results depend on time, or that are asked for by number below.
+fn excluded(op: Op) -> bool {
+    matches!(op, Op::Mftb | Op::Mfspr | Op::Mtspr | Op::Darn)
+}
+
+const SPRS: [u32; 14] = [1, 8, 9, 256, 26, 27, 18, 19, 272, 273, 29, 815, 3, 512];
+
+/// A number of a kind that programs meet.
+fn value(r: &mut Rng) -> u64 {
+    match r.below(10) {
+        0 => 0,
+        1 => r.below(64),
+        2 => u64::MAX - r.below(8),
+        3 => 1 << r.below(64),
+        4 => (1 << r.below(64)) - 1u64,
+        5 => r.next() as u32 as u64,
+        6 => r.next() as i32 as u64,
+        7 => f64::to_bits((r.next() as i32) as f64 / 16.0),
+        _ => r.next(),
+    }
+}
+
+/// A register for an address in the window, most often.
+fn address(r: &mut Rng) -> u64 {
+    match r.below(12) {
+        0 => 0x4_0000 + r.below(0x2_0000),
+        1 => 0x4_1000 - r.below(16),
+        2 => 0x80_0000_0000 + 8 * r.below(64),
+        3 => value(r),
+        4 => 0x10_0000 - r.below(32),
+        _ => 0x4_0000 + 16 * r.below(0x400),
+    }
+}
+
+fn random_word(r: &mut Rng, row: &Row) -> (Option<u32>, u32) {
+    let mut w = row.enc.value | r.next() as u32 & !row.enc.mask;
+    // Few large registers numbers, so that instructions depend on each other; short displacements.
+    if r.chance(2) {
+        w = (w & !(0b11000 << 21 | 0b11000 << 16 | 0b11000 << 11)) & !row.enc.mask | row.enc.value;
+    }
+    if row.enc.mask & 0xffff == 0 && row.chapter == "load_store" && !r.chance(4) {
+        w &= !0xff00;
+    }
+    let prefix = (row.enc.pmask != 0).then(|| {
+        let p = row.enc.pvalue | r.next() as u32 & !row.enc.pmask;
+        if r.chance(4) { p } else { p & !0x3_ffff & !row.enc.pmask | row.enc.pvalue }
+    });
+    (prefix, w)
+}
+
+fn random_code(r: &mut Rng, rows: &[&Row], len: u64) -> Vec<u32> {
+    let mut code = Vec::new();
+    while (code.len() as u64) < len {
+        if r.chance(16) {
+            let spr = SPRS[r.below(SPRS.len() as u64) as usize];
+            let op = if r.chance(2) { 339 } else { 467 };
+            let rt = r.below(32) as u32;
+            code.push(31 << 26 | rt << 21 | (spr & 31) << 16 | (spr >> 5) << 11 | op << 1);
+            continue;
+        }
+        if r.chance(12) {
+            // A conditional branch forward.
+            let (bo, bi) = (r.below(32) as u32, r.below(32) as u32);
+            code.push(16 << 26 | bo << 21 | bi << 16 | (4 + 4 * r.below(4) as u32));
+            continue;
+        }
+        let row = rows[r.below(rows.len() as u64) as usize];
+        if excluded(row.op) {
+            continue;
+        }
+        let (prefix, w) = random_word(r, row);
+        if row.chapter == "branch" && r.chance(2) {
+            continue;
+        }
+        if let Some(p) = prefix {
+            code.push(p);
+        }
+        code.push(w);
+    }
+    code.extend([SC1; 8]);
+    code
+}
+
+fn randomize(st: &mut CpuState, r: &mut Rng, at: u64) {
+    for n in 0..32 {
+        st.gpr[n] = if r.chance(2) { value(r) } else { address(r) };
+    }
+    st.set_cr_word(r.next() as u32);
+    let v = r.next();
+    st.set_xer(v);
+    st.lr = if r.chance(3) { value(r) } else { at + 4 * r.below(24) };
+    st.ctr = if r.chance(2) { r.below(4) } else { at + 4 * r.below(24) };
+    for n in 0..64 {
+        st.vsr[n] = match r.below(4) {
+            0 => (value(r) as u128) << 64 | value(r) as u128,
+            1 => (f64::to_bits(r.next() as i32 as f64) as u128) << 64 | value(r) as u128,
+            2 => {
+                let s = |r: &mut Rng| f32::to_bits(r.next() as i16 as f32 / 8.0) as u128;
+                s(r) << 96 | s(r) << 64 | s(r) << 32 | s(r)
+            }
+            _ => (r.next() as u128) << 64 | r.next() as u128,
+        };
+    }
+    st.fpscr = match r.below(3) {
+        0 => 0,
+        1 => r.below(4),
+        _ => r.next() & 0x0000_0007_9f0f_f0ff & !0x6000_0000,
+    };
+}
+
+fn sequences(model: &str, rows: &[&Row], seed: u64, count: u64) {
+    let mut compared = 0;
+    for le in [false, true] {
+        let mut p = Pair::new(model, le);
+        for n in 0..count {
+            let seed = seed.wrapping_mul(1 << 20).wrapping_add(2 * n + le as u64);
+            let mut r = Rng(seed);
+            let at = 0x1_0000 + 0x1000 * r.below(8) + if r.chance(4) { 0x1000 - 4 * r.below(16) } else { 0 };
+            let len = 1 + r.below(24);
+            let code = random_code(&mut r, rows, len);
+            let mut bits = msr::SF | msr::ME;
+            for b in [msr::FP, msr::VEC, msr::VSX] {
+                if !r.chance(16) {
+                    bits |= b;
+                }
+            }
+            if r.chance(4) {
+                bits &= !msr::SF;
+            }
+            if r.chance(8) {
+                bits |= msr::FE0;
+            }
+            if le {
+                bits |= msr::LE;
+            }
+            let state = r.next();
+            let data: Vec<u8> = (0..0x6000).flat_map(|_| r.next().to_le_bytes()).collect();
+            p.both(|c| {
+                c.sh.ram.fill(0, pair::SIZE, 0).unwrap();
+                c.sh.ram.write(0x4_0000, &data).unwrap();
+                let (level, pvr) = (c.st.level, c.st.pvr);
+                c.st = CpuState::new(level, pvr, 0);
+                c.tlb.flush();
+                c.retired = 0;
+                c.fault = arch::Fault::plain(arch::Vector::Program);
+                randomize(&mut c.st, &mut Rng(state), at);
+                c.set_msr(bits);
+                for v in (0x100..0x1000).step_by(0x20) {
+                    pair::word(c, v, SC1, le);
+                }
+            });
+            p.load(at, &code);
+            if let Some(d) = p.run(20_000) {
+                compared += 1;
+                if !d.is_empty() {
+                    let level = p.a.st.level;
+                    let names: Vec<String> = code
+                        .iter()
+                        .map(|&w| {
+                            let op = isa::decode(Insn::new(w), level);
+                            format!("{w:#010x} {}", op.row().map_or("?", |r| r.mnemonic))
+                        })
+                        .collect();
+                    panic!(
+                        "seed {seed:#x}, {model}, le {le}, MSR {bits:#x}, at {at:#x}\n{}\n{}",
+                        names.join("\n"),
+                        d.join("\n")
+                    );
+                }
+            }
+        }
+    }
+    assert!(compared > count, "most programs end");
+}
+
+fn of(chapters: &[&str]) -> Vec<&'static Row> {
+    ROWS.iter().filter(|r| chapters.contains(&r.chapter)).collect()
+}
+
+/// How many programs of each test; `JIT_RANDOM` asks for more.
+fn count() -> u64 {
+    std::env::var("JIT_RANDOM").ok().and_then(|s| s.parse().ok()).unwrap_or(400)
+}
+
+#[test]
+fn fixed_point() {
+    sequences("power9", &of(&["fixed"]), 1, count());
+    sequences("power10", &of(&["fixed"]), 2, count());
+}
+
+#[test]
+fn branches_and_condition_registers() {
+    sequences("power9", &of(&["branch", "cr_spr", "fixed"]), 3, count());
+}
+
+#[test]
+fn loads_and_stores() {
+    sequences("power9", &of(&["load_store"]), 4, count());
+    sequences("power10", &of(&["load_store", "fixed"]), 5, count());
+}
+
+#[test]
+fn vectors() {
+    sequences("power9", &of(&["vmx", "vmx_int", "vmx_bits", "vsx"]), 6, count());
+    sequences("power10", &of(&["vmx", "vmx_int", "vmx_bits", "vsx", "mma"]), 7, count());
+}
+
+#[test]
+fn floating_point() {
+    sequences("power9", &of(&["fp", "vsx_fp", "vmx_fp"]), 8, count());
+}
+
+#[test]
+fn everything() {
+    for (n, model) in ["power8", "power9", "power10"].into_iter().enumerate() {
+        sequences(model, &ROWS.iter().collect::<Vec<_>>(), 9 + n as u64, count());
+    }
+}
