@@ -17,7 +17,7 @@ fn programs() -> Vec<(&'static str, Vec<u32>)> {
             //    ldx r8,r3,r7; add r8,r8,r4; stdx r8,r3,r7; cmpld cr0,r8,r4; bdnz 1b
             vec![
                 0x38604000, 0x38800001, 0x3ca00190, 0x7ca903a6, 0x788668e4, 0x7c843278, 0x7886c9c2, 0x7c843278,
-                0x78868ce4 & !2, 0x7c843278, 0x548718b8, 0x7d03382a, 0x7d082214, 0x7d03392a, 0x7c282040 | 0x200000,
+                0x78868ce4 & !2, 0x7c843278, 0x54871cb8, 0x7d03382a, 0x7d082214, 0x7d03392a, 0x7c282040 | 0x200000,
                 0x4200ffd4, SC1,
             ],
         ),
