@@ -21,7 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("fpu", &["isa"]),
     ("arch", &["isa", "fpu", "mem"]),
     ("interp", &["isa", "fpu", "mem", "arch"]),
-    ("jit", &["isa", "fpu", "mem", "arch"]),
+    ("jit", &["isa", "fpu", "mem", "arch", "interp"]),
     ("kvm", &["isa", "mem", "arch"]),
     ("cpu", &["isa", "fpu", "mem", "arch", "interp", "jit", "kvm"]),
     ("device", &["mem", "state"]),

@@ -77,6 +77,7 @@ impl CpuState {
             xer_ov32,
             xer_ca32,
             xer_count,
+            engine: _,
             msr,
             mode: _,
             tar,

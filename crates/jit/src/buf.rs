@@ -27,9 +27,7 @@ impl CodeBuf {
             if libc::ftruncate(fd.as_raw_fd(), len as libc::off_t) != 0 {
                 return Err(std::io::Error::last_os_error());
             }
-            let map = |prot| {
-                libc::mmap(std::ptr::null_mut(), len, prot, libc::MAP_SHARED, fd.as_raw_fd(), 0)
-            };
+            let map = |prot| libc::mmap(std::ptr::null_mut(), len, prot, libc::MAP_SHARED, fd.as_raw_fd(), 0);
             let rw = map(libc::PROT_READ | libc::PROT_WRITE);
             if rw == libc::MAP_FAILED {
                 return Err(std::io::Error::last_os_error());

@@ -962,7 +962,9 @@ impl Builder for Emit<'_> {
                     W2::SplatW => self.a.xxi(0x66, 0x0f70, d, d, 0x55 * (3 - (n as u8 & 3))),
                     W2::SplatH => {
                         let at = 2 * (7 - (n as u16 & 7));
-                        let mask = W::Imm(0x0001_0001_0001_0001_0001_0001_0001_0001u128 * (at | (at + 1) << 8) as u128);
+                        let mask = W::Imm(
+                            0x0001_0001_0001_0001_0001_0001_0001_0001u128 * (at | (at + 1) << 8) as u128,
+                        );
                         let s = self.x(mask);
                         self.a.xx(0x66, 0x0f3800, d, s);
                     }

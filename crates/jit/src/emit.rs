@@ -328,8 +328,10 @@ impl<'a> Emit<'a> {
                 index: Some((RCX, 0)),
                 disp: s.itable + f as i32,
             };
-            let (tag, addend) =
-                (at(std::mem::offset_of!(mem::TlbEntry, exec), self), at(std::mem::offset_of!(mem::TlbEntry, addend), self));
+            let (tag, addend) = (
+                at(std::mem::offset_of!(mem::TlbEntry, exec), self),
+                at(std::mem::offset_of!(mem::TlbEntry, addend), self),
+            );
             self.a.alum(Alu::Cmp, true, RAX, tag);
             page_miss[0] = self.a.jcc(Cc::Ne);
             self.a.load(RCX, addend);
@@ -383,8 +385,10 @@ impl<'a> Emit<'a> {
             index: Some((RCX, 0)),
             disp: s.itable + f as i32,
         };
-        let (tag, addend) =
-            (at(std::mem::offset_of!(mem::TlbEntry, exec), self), at(std::mem::offset_of!(mem::TlbEntry, addend), self));
+        let (tag, addend) = (
+            at(std::mem::offset_of!(mem::TlbEntry, exec), self),
+            at(std::mem::offset_of!(mem::TlbEntry, addend), self),
+        );
         self.a.alum(Alu::Cmp, true, RDX, tag);
         let miss = self.a.jcc(Cc::Ne);
         self.a.load(RCX, addend);
@@ -792,7 +796,11 @@ impl<'a> Emit<'a> {
         }
         self.index_from_rcx();
         self.a.alui(Alu::And, true, RAX, -4096);
-        let f = if write { std::mem::offset_of!(mem::TlbEntry, write) } else { std::mem::offset_of!(mem::TlbEntry, read) };
+        let f = if write {
+            std::mem::offset_of!(mem::TlbEntry, write)
+        } else {
+            std::mem::offset_of!(mem::TlbEntry, read)
+        };
         let entry = |f: usize, s: &Self| M {
             base: crate::asm::R15,
             index: Some((RCX, 0)),

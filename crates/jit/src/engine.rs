@@ -91,7 +91,8 @@ impl Jit {
     /// The operations carried out by the interpreter, most frequent first (with [`Options::profile`]).
     pub fn profile(&self) -> Vec<(&'static str, u64)> {
         let Some(t) = &self.run.by_op else { return Vec::new() };
-        let mut v: Vec<_> = ROWS.iter().map(|r| (r.mnemonic, t[r.op as usize & 4095])).filter(|x| x.1 != 0).collect();
+        let mut v: Vec<_> =
+            ROWS.iter().map(|r| (r.mnemonic, t[r.op as usize & 4095])).filter(|x| x.1 != 0).collect();
         v.sort_by_key(|x| std::cmp::Reverse(x.1));
         v
     }

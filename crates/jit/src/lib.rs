@@ -130,3 +130,33 @@ pub struct Stats {
     /// Times the whole code cache was emptied.
     pub flushes: u64,
 }
+
+impl Stats {
+    /// Add another processor's.
+    pub fn add(&mut self, other: &Stats) {
+        let Stats {
+            blocks,
+            instructions,
+            calls,
+            bytes,
+            translate_ns,
+            entries,
+            links,
+            lookups,
+            interpreted,
+            dropped_pages,
+            flushes,
+        } = other;
+        self.blocks += blocks;
+        self.instructions += instructions;
+        self.calls += calls;
+        self.bytes += bytes;
+        self.translate_ns += translate_ns;
+        self.entries += entries;
+        self.links += links;
+        self.lookups += lookups;
+        self.interpreted += interpreted;
+        self.dropped_pages += dropped_pages;
+        self.flushes += flushes;
+    }
+}

@@ -162,7 +162,8 @@ pub fn emit(a: &mut Asm) -> Thunks {
 pub unsafe fn enter(enter: u64, code: u64, cpu: *mut Cpu, left: i64) -> u64 {
     // SAFETY: the caller's: `cpu` is valid, `enter` is a function of this type.
     unsafe {
-        let f: extern "sysv64" fn(u64, *mut u8, *const mem::TlbEntry, i64) -> u64 = std::mem::transmute(enter);
+        let f: extern "sysv64" fn(u64, *mut u8, *const mem::TlbEntry, i64) -> u64 =
+            std::mem::transmute(enter);
         let st = (&raw mut *(*cpu).st).cast::<u8>().add(BIAS as usize);
         let tlb = (*cpu).tlb.tables();
         f(code, st, tlb, left)
@@ -202,7 +203,8 @@ fn one_inner(cpu: &mut Cpu, raw: u32, place: u32, prefix: u32) -> (bool, Option<
     let done = (place >> 10 & 0xff) as u64;
     let cia = cpu.st.engine[slot::BASE] | off;
     let i = if prefix != 0 { Insn::prefixed(prefix, raw) } else { Insn::new(raw) };
-    let op = ((place >> 18) as usize).checked_sub(2).and_then(|n| ROWS.get(n)).map_or(isa::Op::Invalid, |r| r.op);
+    let op =
+        ((place >> 18) as usize).checked_sub(2).and_then(|n| ROWS.get(n)).map_or(isa::Op::Invalid, |r| r.op);
     let sf = cpu.st.mode.sf;
     cpu.refetch = false;
     let next = cia.wrapping_add(if prefix != 0 { 8 } else { 4 });

@@ -8,7 +8,7 @@ mod platform;
 mod timer;
 mod vcpu;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
@@ -25,6 +25,7 @@ use papr::{End, PaprState, PartitionConfig};
 
 pub use arch::model::{MODELS, Model};
 pub use boot::{BootError, BootImages};
+pub use cpu::{Accel, JitOptions, Stats as TranslationStats};
 pub use devices::nvram::{Nvram, NvramError};
 pub use devices::vterm::CharBackend;
 pub use papr;
@@ -81,6 +82,9 @@ pub struct Partition {
     stopped: AtomicBool,
     absent: Mutex<BTreeSet<&'static str>>,
     retired: AtomicU64,
+    accel: Mutex<Accel>,
+    translated: Mutex<Option<cpu::Stats>>,
+    interpreted: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 /// External interrupt lines of the processors.
@@ -150,6 +154,9 @@ impl Partition {
             stopped: AtomicBool::new(false),
             absent: Mutex::default(),
             retired: AtomicU64::new(0),
+            accel: Mutex::default(),
+            translated: Mutex::default(),
+            interpreted: Mutex::default(),
         }))
     }
 
@@ -236,6 +243,37 @@ impl Partition {
     /// Instructions retired in all processors that have ended.
     pub fn retired(&self) -> u64 {
         self.retired.load(Ordering::Relaxed)
+    }
+
+    /// Which engine carries out instructions from the next boot on; the interpreter unless said otherwise.
+    pub fn set_accel(&self, accel: Accel) {
+        *self.accel.lock().unwrap_or_else(PoisonError::into_inner) = accel;
+    }
+
+    pub(crate) fn accel(&self) -> Accel {
+        self.accel.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn count_engine(&self, e: &cpu::Engine) {
+        if let Some(s) = e.stats() {
+            let mut t = self.translated.lock().unwrap_or_else(PoisonError::into_inner);
+            t.get_or_insert_default().add(&s);
+        }
+        let mut t = self.interpreted.lock().unwrap_or_else(PoisonError::into_inner);
+        e.profile().into_iter().for_each(|(name, n)| *t.entry(name).or_default() += n);
+    }
+
+    /// What the translators of all processors that have ended did; `None` without a translator.
+    pub fn translated(&self) -> Option<cpu::Stats> {
+        *self.translated.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Instructions that the translators left to the interpreter, by name, the most frequent first.
+    pub fn interpreted(&self) -> Vec<(&'static str, u64)> {
+        let t = self.interpreted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut v: Vec<_> = t.iter().map(|(name, n)| (*name, *n)).collect();
+        v.sort_by_key(|x| std::cmp::Reverse(x.1));
+        v
     }
 
     /// How often each hypercall and each RTAS call was made.

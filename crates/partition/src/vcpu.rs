@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use arch::shared::event;
 use arch::{Cpu, Exit, msr};
-use interp::Interpreter;
+use cpu::Engine;
 use papr::hcall::vpa::Preempted;
 
 use crate::env::Surroundings;
@@ -19,7 +19,7 @@ const WAKES: u32 =
 pub fn life(p: Arc<Partition>, index: usize, entry: Option<Entry>) -> u64 {
     let env = Arc::new(Surroundings(p.clone()));
     let mut cpu = Cpu::new(p.config.model, p.sh.clone(), env, index);
-    let mut engine = Interpreter::default();
+    let mut engine = Engine::new(&p.accel());
     let link = cpu.link.clone();
     match entry {
         Some(e) => {
@@ -63,6 +63,7 @@ pub fn life(p: Arc<Partition>, index: usize, entry: Option<Entry>) -> u64 {
             }
         }
     }
+    p.count_engine(&engine);
     cpu.retired
 }
 

@@ -73,6 +73,8 @@ pub enum Irqchip {
 pub enum Accel {
     /// The interpreter.
     Interp,
+    /// The translator.
+    Jit,
 }
 
 /// The machine a partition is given.

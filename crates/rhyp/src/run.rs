@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use partition::papr::{IrqChoice, MmuChoice, PartitionConfig};
+use partition::{Accel, JitOptions};
 use partition::{BootError, BootImages, MODELS, Model, Nvram, Outcome, Partition};
 
 use crate::args::{Irqchip, MachineArgs, Mmu, RunArgs};
@@ -73,6 +74,7 @@ pub fn start(
     let console = Console::new(kind, on_output)?;
     let partition =
         Partition::new(config, images, Arc::new(console.backend()), nvram).map_err(boot_failure)?;
+    partition.set_accel(accel(m));
     partition.check().map_err(boot_failure)?;
     let started = std::time::Instant::now();
     let guard = console.attach(&partition)?;
@@ -90,6 +92,19 @@ pub fn start(
             let words = words.trim_end_matches(['\0', '\n', ' ']).replace('\n', " ");
             eprintln!("rhyp: the guest died: {words}");
             Ok(ExitCode::from(3))
+        }
+    }
+}
+
+/// `RHYP_JIT` is for those who work on the translator: words `perf` (write a map for the profiler) and `profile`
+/// (count what it leaves to the interpreter).
+fn accel(m: &MachineArgs) -> Accel {
+    match m.accel {
+        crate::args::Accel::Interp => Accel::Interp,
+        crate::args::Accel::Jit => {
+            let words = std::env::var("RHYP_JIT").unwrap_or_default();
+            let has = |w: &str| words.split(',').any(|x| x == w);
+            Accel::Jit(JitOptions { perf_map: has("perf"), profile: has("profile"), ..JitOptions::default() })
         }
     }
 }
@@ -186,6 +201,9 @@ fn statistics(m: &MachineArgs, p: &Partition, elapsed: std::time::Duration) -> R
     if m.stats {
         eprintln!("wall time            {:>12.3} s", elapsed.as_secs_f64());
         eprintln!("instructions retired {:>12}", p.retired());
+        if let Some(s) = p.translated() {
+            translation(&s, &p.interpreted());
+        }
         for (what, list) in [("hypercall", &hcalls), ("RTAS call", &rtas)] {
             for c in list {
                 eprintln!("{what} {:#06x} {:<36} {:>10}", c.number, c.name.unwrap_or("(unknown)"), c.count);
@@ -208,6 +226,22 @@ fn statistics(m: &MachineArgs, p: &Partition, elapsed: std::time::Duration) -> R
             .map_err(|e| Failure::internal(format!("--stats-json {}: {e}", path.display())))?;
     }
     Ok(())
+}
+
+/// Print what the translator did.
+fn translation(s: &partition::TranslationStats, left: &[(&'static str, u64)]) {
+    eprintln!(
+        "blocks translated    {:>12} of {} instructions, {} of them calls",
+        s.blocks, s.instructions, s.calls
+    );
+    eprintln!("host code            {:>12} bytes", s.bytes);
+    eprintln!("time translating     {:>12.3} s", s.translate_ns as f64 / 1e9);
+    eprintln!("entries              {:>12}: {} to link, {} to look up", s.entries, s.links, s.lookups);
+    eprintln!("interpreted          {:>12}", s.interpreted);
+    eprintln!("pages dropped        {:>12}, cache emptied {} times", s.dropped_pages, s.flushes);
+    for (name, n) in left.iter().take(40) {
+        eprintln!("interpreted {name:<12} {n:>12}");
+    }
 }
 
 /// `rhyp cpus`.

@@ -159,7 +159,11 @@ pub fn differences(a: &Cpu, b: &Cpu) -> Vec<String> {
     b.sh.ram.read(0, &mut y).unwrap();
     if x != y {
         let at = x.iter().zip(&y).position(|(l, r)| l != r).unwrap();
-        d.push(format!("memory at {at:#x}: interpreter {:02x?} translator {:02x?}", &x[at..at + 16], &y[at..at + 16]));
+        d.push(format!(
+            "memory at {at:#x}: interpreter {:02x?} translator {:02x?}",
+            &x[at..at + 16],
+            &y[at..at + 16]
+        ));
     }
     d
 }

@@ -1,0 +1,68 @@
+//! A virtual processor is an [`arch::Cpu`] and an [`Engine`] that carries out its instructions.
+#![forbid(unsafe_code)]
+
+use arch::{Cpu, Exit};
+use interp::Interpreter;
+use jit::Jit;
+
+pub use jit::{Options as JitOptions, Stats};
+
+/// Which engine carries out guest instructions.
+#[derive(Clone, Debug, Default)]
+pub enum Accel {
+    /// The interpreter.
+    #[default]
+    Interp,
+    /// The translator, where the host has one; else the interpreter.
+    Jit(JitOptions),
+}
+
+/// The engine of one processor. What a guest sees does not depend on which it is.
+pub enum Engine {
+    /// The interpreter.
+    Interp(Box<Interpreter>),
+    /// The translator.
+    Jit(Box<Jit>),
+}
+
+impl Engine {
+    /// An engine of the given kind with empty caches.
+    pub fn new(accel: &Accel) -> Self {
+        match accel {
+            Accel::Interp => Engine::Interp(Box::default()),
+            Accel::Jit(o) => match Jit::new(o) {
+                Some(j) => Engine::Jit(Box::new(j)),
+                None => {
+                    tracing::warn!("no translator for this host: instructions are interpreted");
+                    Engine::Interp(Box::default())
+                }
+            },
+        }
+    }
+
+    /// Run `cpu` until something must be done outside, or about `budget` instructions are done. An engine must only
+    /// ever be given the same processor.
+    pub fn run(&mut self, cpu: &mut Cpu, budget: u64) -> Exit {
+        match self {
+            Engine::Interp(e) => e.run(cpu, budget),
+            Engine::Jit(e) => e.run(cpu, budget),
+        }
+    }
+
+    /// What the translator did, if this is one.
+    pub fn stats(&self) -> Option<Stats> {
+        match self {
+            Engine::Interp(_) => None,
+            Engine::Jit(e) => Some(e.stats()),
+        }
+    }
+
+    /// Names of the instructions that the translator left to the interpreter and how often those ran, the most
+    /// frequent first (with [`JitOptions::profile`]).
+    pub fn profile(&self) -> Vec<(&'static str, u64)> {
+        match self {
+            Engine::Interp(_) => Vec::new(),
+            Engine::Jit(e) => e.profile(),
+        }
+    }
+}
