@@ -401,8 +401,9 @@ impl Builder for Emit<'_> {
                     Op2::Nor => Op2::Or,
                     _ => Op2::Xor,
                 };
+                // A register of its own: none of these gives back an operand.
                 let v = self.op2(inner, a, b);
-                let d = self.copy(v);
+                let d = self.reg(v);
                 self.a.not(d);
                 V::Reg(d)
             }

@@ -4,7 +4,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use arch::{Cpu, Exit};
+use arch::{Cpu, Exit, msr};
+use interp::Interpreter;
 use isa::{Insn, Level, Op, ROWS};
 
 use crate::asm::Asm;
@@ -17,6 +18,9 @@ use crate::{Key, MOST, Options, Stats};
 
 /// Code bytes that one block never exceeds.
 const BLOCK_ROOM: usize = 128 << 10;
+
+/// MSR bits under which every instruction, or every branch, is followed by a trace interrupt.
+pub const TRACE: u64 = msr::SE | msr::BE;
 
 /// The translator of one processor.
 pub struct Jit {
@@ -32,10 +36,12 @@ pub struct Jit {
     /// Code drops obeyed.
     seen: u64,
     perf: Option<PerfMap>,
+    steps: Interpreter,
     bmi2: bool,
 }
 
-// SAFETY: the pointer in `run` is only used while `Jit::run` is on the stack; the rest are owned values.
+// SAFETY: the pointer in `run` is only used while `Jit::run` is on the stack; the rest are owned values (all clones
+// of the reference-counted pages of `steps` move with it).
 unsafe impl Send for Jit {}
 
 impl Jit {
@@ -79,6 +85,7 @@ impl Jit {
             stats: Stats::default(),
             seen: 0,
             perf: if o.perf_map { PerfMap::open() } else { None },
+            steps: Interpreter::default(),
             bmi2: std::arch::is_x86_feature_detected!("bmi2"),
         })
     }
@@ -110,6 +117,14 @@ impl Jit {
             }
             if cpu.retired >= end {
                 return Exit::Budget;
+            }
+            if cpu.st.msr & TRACE != 0 {
+                // Single-stepped code is interpreted, an instruction (or a little more) at a time.
+                from = None;
+                match self.steps.run(cpu, 1) {
+                    Exit::Budget => continue,
+                    e => return e,
+                }
             }
             if cpu.sh.ram.code_drops() != self.seen {
                 from = None;

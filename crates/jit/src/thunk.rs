@@ -239,7 +239,8 @@ fn one_inner(cpu: &mut Cpu, raw: u32, place: u32, prefix: u32) -> (bool, Option<
 fn stays(cpu: &Cpu) -> bool {
     use std::sync::atomic::Ordering;
     let st = &cpu.st;
-    crate::key_of(cpu) as u64 == st.engine[slot::KEY] >> 48
+    st.msr & crate::engine::TRACE == 0
+        && crate::key_of(cpu) as u64 == st.engine[slot::KEY] >> 48
         && cpu.link.exit.load(Ordering::Relaxed) == 0
         && cpu.sh.ram.code_drops() == st.engine[slot::SEEN]
         && (!cpu.refetch || cpu.tlb.real(cpu.imode, st.engine[slot::BASE], mem::Access::Exec).is_some())
