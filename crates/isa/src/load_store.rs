@@ -129,7 +129,7 @@ macro_rules! load_store_rows {
         HashStP  "hashstp" x(31, 658) V3_1 "RB,D(RA)"  hashstp;
         HashChkP "hashchkp" x(31, 690) V3_1 "RB,D(RA)" hashchkp;
         Copy    "copy"     x(31, 774) V3_0 "RA,RB"     copy;
-        Paste   "paste."   x(31, 902) V3_0 "RA,RB"     paste;
+        Paste   "paste."   x(31, 902) V3_0 "RA,RB,L"   paste;
         CpAbort "cpabort"  x(31, 838) V3_0 ""          cpabort;
         Pnop    "pnop"     prefixed(3, 15, 0, crate::encoding::raw(0, 0)) V3_1 "" pnop;
     } } } };

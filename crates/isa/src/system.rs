@@ -23,8 +23,8 @@ macro_rules! system_rows {
         Slbia   "slbia"    x(31, 498)  V2_06 "IH"           slbia;
         Slbiag  "slbiag"   x(31, 850)  V3_0  "RS,L"         slbiag;
         Slbmte  "slbmte"   x(31, 402)  V2_06 "RS,RB"        slbmte;
-        Slbmfev "slbmfev"  x(31, 851)  V2_06 "RT,RB"        slbmfev;
-        Slbmfee "slbmfee"  x(31, 915)  V2_06 "RT,RB"        slbmfee;
+        Slbmfev "slbmfev"  x(31, 851)  V2_06 "RT,RB,L"      slbmfev;
+        Slbmfee "slbmfee"  x(31, 915)  V2_06 "RT,RB,L"      slbmfee;
         Slbfee  "slbfee."  x_rc(31, 979, 1) V2_06 "RT,RB"   slbfee;
         Slbsync "slbsync"  x(31, 338)  V3_0  ""             slbsync;
         Tlbie   "tlbie"    x(31, 306)  V2_06 "RB,RS,RIC,PRS,R" tlbie;
