@@ -578,6 +578,31 @@ impl Asm<'_> {
         self.rr(0x66, true, 0x0f3a16, s.0, d.0, false);
         self.b(1);
     }
+    /// A scalar operation with embedded rounding (AVX-512): d = s1 op s2, or d = s1 * d + s2 of the fused ones. `pp`:
+    /// 0 none, 1 66, 2 F3, 3 F2.
+    pub fn evex(&mut self, pp: u8, map: u8, w: bool, op: u8, d: X, s1: X, s2: X, rounding: u8) {
+        self.b(0x62);
+        self.b((!d.0 >> 3 & 1) << 7 | 1 << 6 | (!s2.0 >> 3 & 1) << 5 | 1 << 4 | map);
+        self.b((w as u8) << 7 | (!s1.0 & 15) << 3 | 1 << 2 | pp);
+        self.b(rounding << 5 | 1 << 4 | 1 << 3);
+        self.b(op);
+        self.b(0xc0 | (d.0 & 7) << 3 | s2.0 & 7);
+    }
+    pub fn cvttsd2si(&mut self, d: R, s: X) {
+        self.rr(0xf2, true, 0x0f2c, d.0, s.0, false);
+    }
+    pub fn cvtsi2sd(&mut self, d: X, s: R) {
+        self.rr(0xf2, true, 0x0f2a, d.0, s.0, false);
+    }
+    /// movd general <- xmm
+    pub fn movd_rx(&mut self, d: R, s: X) {
+        self.rr(0x66, false, 0x0f7e, s.0, d.0, false);
+    }
+    /// Flip the top bit.
+    pub fn btc63(&mut self, d: R) {
+        self.rr(0, true, 0x0fba, 7, d.0, false);
+        self.b(63);
+    }
     /// Shift of all elements by a constant: `op`, `/n`.
     pub fn xshi(&mut self, op: u32, n: u8, d: X, by: u8) {
         self.rr(0x66, false, op, n, d.0, false);

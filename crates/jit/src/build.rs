@@ -1011,8 +1011,8 @@ impl Builder for Emit<'_> {
     fn w3_sat(&mut self, _: W3, _: W, _: W, _: W) -> W {
         self.give_up_w()
     }
-    fn fp_insn(&mut self, _: FpInsn) -> Result<(), ()> {
-        Err(())
+    fn fp_insn(&mut self, f: FpInsn) -> Result<(), ()> {
+        self.fp(f).ok_or(())
     }
     fn helper(&mut self, _: Helper, _: Insn) -> Result<(), ()> {
         Err(())

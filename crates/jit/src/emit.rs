@@ -147,6 +147,7 @@ pub struct Emit<'a> {
     pub ended: bool,
     xused: u8,
     pub(crate) bmi2: bool,
+    pub(crate) avx512: bool,
 }
 
 const ENTRY: i32 = std::mem::size_of::<mem::TlbEntry>() as i32;
@@ -176,6 +177,7 @@ impl<'a> Emit<'a> {
         first_exit: usize,
         l: &'a mut Lists,
         bmi2: bool,
+        avx512: bool,
     ) -> Self {
         l.sites.clear();
         l.colds.clear();
@@ -201,6 +203,7 @@ impl<'a> Emit<'a> {
             ended: false,
             xused: 0,
             bmi2,
+            avx512,
         }
     }
 

@@ -38,6 +38,7 @@ pub struct Jit {
     perf: Option<PerfMap>,
     steps: Interpreter,
     bmi2: bool,
+    avx512: bool,
 }
 
 // SAFETY: the pointer in `run` is only used while `Jit::run` is on the stack; the rest are owned values (all clones
@@ -87,6 +88,7 @@ impl Jit {
             perf: if o.perf_map { PerfMap::open() } else { None },
             steps: Interpreter::default(),
             bmi2: std::arch::is_x86_feature_detected!("bmi2"),
+            avx512: std::arch::is_x86_feature_detected!("avx512f"),
         })
     }
 
@@ -303,6 +305,7 @@ impl Jit {
             self.cache.exits.len(),
             &mut self.lists,
             self.bmi2,
+            self.avx512,
         );
         let (end, count, calls) = block(e, cpu, page, first, key);
         debug_assert!(end <= self.buf.len());

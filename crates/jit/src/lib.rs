@@ -31,6 +31,8 @@ mod cache;
 mod emit;
 #[cfg(target_arch = "x86_64")]
 mod engine;
+#[cfg(target_arch = "x86_64")]
+mod fp;
 #[cfg(not(target_arch = "x86_64"))]
 mod none;
 mod perf;

@@ -224,3 +224,49 @@ fn everything() {
         sequences(model, &ROWS.iter().collect::<Vec<_>>(), 9 + n as u64, count());
     }
 }
+
+#[test]
+fn floating_point_of_the_common_kind() {
+    use isa::Op::*;
+    let ops = [
+        Fadd, Fsub, Fmul, Fdiv, Fsqrt, Fmadd, Fmsub, Fnmadd, Fnmsub, Fadds, Fsubs, Fmuls, Fdivs, Fsqrts,
+        Fmadds, Fmsubs, Fnmadds, Fnmsubs, Fcmpu, Fcmpo, Fcfid, Fcfids, Fctidz, Frsp, Xsadddp, Xsmuldp,
+        Xssubsp, Xsdivdp, Fctiwz, Fmr, Fneg,
+    ];
+    let mut r = Rng(77);
+    let mut p = Pair::new("power9", true);
+    for n in 0..4 * count() {
+        let at = 0x1_0000;
+        let mut code: Vec<u32> = (0..12)
+            .map(|_| {
+                let e = ops[r.below(ops.len() as u64) as usize].row().unwrap().enc;
+                // FPRs 0 to 7, no record forms.
+                (e.value | r.next() as u32 & !e.mask) & !(0b11000_11000_11000_11000 << 6) & !1 | e.value
+            })
+            .collect();
+        code.push(SC1);
+        let single = n % 2 == 0;
+        let seed = r.next();
+        p.both(|c| {
+            let mut r = Rng(seed);
+            for v in 0..64 {
+                let small = r.next() as i8 as f64;
+                let x = match r.below(6) {
+                    0 => small,
+                    1 => 0.0 * small,
+                    2 if !single => f64::from_bits(r.next()),
+                    3 if !single => f64::from_bits(r.next() & !(0x7ff << 52) | r.below(4) << 52),
+                    _ if single => (small as f32 * f32::powi(1.7, r.below(200) as i32 - 100)) as f64,
+                    _ => small * f64::powi(1.3, r.below(5000) as i32 - 2500),
+                };
+                c.st.vsr[v] = (x.to_bits() as u128) << 64 | r.next() as u128;
+            }
+            c.st.fpscr = [0, 1 << 25, 1 << 25 | 1 << 31, 1 << 25 | 1, 1 << 25 | 8][r.below(5) as usize];
+            c.set_msr(c.st.msr | msr::FP | msr::VEC | msr::VSX | msr::SF | msr::LE);
+            c.st.gpr[3] = 0;
+        });
+        p.load(at, &code);
+        let d = p.run(1000).unwrap();
+        assert!(d.is_empty(), "{n}: {code:08x?}\n{}", d.join("\n"));
+    }
+}
