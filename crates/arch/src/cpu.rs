@@ -451,7 +451,7 @@ impl Cpu {
             Err(f) => return Err(self.raise(f)),
         };
         let mode = if access == Access::Exec { self.imode } else { self.dmode };
-        let ram = !t.ci && self.tlb.insert(mode, ea, t.ra, t.read, t.write, t.exec)
+        let ram = !t.ci && self.tlb.insert(mode, ea, t.ra, (t.read, t.write, t.exec), access)
             || t.ci && t.ra < self.sh.ram.size();
         Ok((t.ra, ram))
     }

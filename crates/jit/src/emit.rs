@@ -128,7 +128,7 @@ pub struct Emit<'a> {
     pub(crate) mode: Mode,
     thunks: Thunks,
     /// Displacements of the TLB tables of data and instructions off r15.
-    dtable: i32,
+    dtables: [i32; 2],
     itable: i32,
     /// Number of the first exit of this block.
     first_exit: usize,
@@ -183,13 +183,13 @@ impl<'a> Emit<'a> {
         l.colds.clear();
         l.sides.clear();
         l.exits.clear();
-        let table = |n: u8| n as i32 * (ENTRY << mem::TLB_BITS);
+        let table = |mode, access| mem::table_offset(mode, access) as i32;
         Emit {
             a: Asm { buf, pos },
             mode: key.mode,
             thunks,
-            dtable: table(key.dmode as u8),
-            itable: table(key.imode as u8),
+            dtables: [table(key.dmode, mem::Access::Read), table(key.dmode, mem::Access::Write)],
+            itable: table(key.imode, mem::Access::Exec),
             first_exit,
             l,
             regs: Regs::default(),
@@ -332,7 +332,7 @@ impl<'a> Emit<'a> {
                 disp: s.itable + f as i32,
             };
             let (tag, addend) = (
-                at(std::mem::offset_of!(mem::TlbEntry, exec), self),
+                at(std::mem::offset_of!(mem::TlbEntry, tag), self),
                 at(std::mem::offset_of!(mem::TlbEntry, addend), self),
             );
             self.a.alum(Alu::Cmp, true, RAX, tag);
@@ -389,7 +389,7 @@ impl<'a> Emit<'a> {
             disp: s.itable + f as i32,
         };
         let (tag, addend) = (
-            at(std::mem::offset_of!(mem::TlbEntry, exec), self),
+            at(std::mem::offset_of!(mem::TlbEntry, tag), self),
             at(std::mem::offset_of!(mem::TlbEntry, addend), self),
         );
         self.a.alum(Alu::Cmp, true, RDX, tag);
@@ -799,17 +799,13 @@ impl<'a> Emit<'a> {
         }
         self.index_from_rcx();
         self.a.alui(Alu::And, true, RAX, -4096);
-        let f = if write {
-            std::mem::offset_of!(mem::TlbEntry, write)
-        } else {
-            std::mem::offset_of!(mem::TlbEntry, read)
-        };
         let entry = |f: usize, s: &Self| M {
             base: crate::asm::R15,
             index: Some((RCX, 0)),
-            disp: s.dtable + f as i32,
+            disp: s.dtables[write as usize] + f as i32,
         };
-        let (tag, addend) = (entry(f, self), entry(std::mem::offset_of!(mem::TlbEntry, addend), self));
+        let tag = entry(std::mem::offset_of!(mem::TlbEntry, tag), self);
+        let addend = entry(std::mem::offset_of!(mem::TlbEntry, addend), self);
         self.a.alum(Alu::Cmp, true, RAX, tag);
         self.cold(Cc::Ne);
         self.a.load(RCX, addend);

@@ -9,4 +9,4 @@ mod ram;
 mod tlb;
 
 pub use ram::{GuestRam, OutOfRange, PAGE_SHIFT, PAGE_SIZE, page_flag};
-pub use tlb::{Access, TLB_BITS, TLB_MODES, Tlb, TlbEntry, TlbMode};
+pub use tlb::{Access, TLB_BITS, TLB_MODES, Tlb, TlbEntry, TlbMode, table_offset};

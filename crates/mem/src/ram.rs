@@ -243,8 +243,14 @@ impl GuestRam {
     /// Whether a TLB entry may let stores to the page pass unnoticed; remembers that one does.
     pub(crate) fn allow_quiet_stores(&self, ra: u64) -> bool {
         let Some(f) = self.flags.get((ra >> PAGE_SHIFT) as usize) else { return false };
-        if f.load(Ordering::Acquire) & page_flag::CODE != 0 {
+        let now = f.load(Ordering::Acquire);
+        if now & page_flag::CODE != 0 {
             return false;
+        }
+        let noted = page_flag::WRITABLE | page_flag::DIRTY;
+        if now & noted == noted {
+            // Who marks the page from here on finds it writable and has our entry flushed.
+            return true;
         }
         f.fetch_or(page_flag::WRITABLE | page_flag::DIRTY, Ordering::AcqRel) & page_flag::CODE == 0
     }

@@ -1,8 +1,9 @@
 //! A processor's software TLB: effective pages to host addresses.
 //!
-//! Direct-mapped, one table for each relocation/privilege mode. An entry holds the effective page as
-//! three tags (read, write, execute), each all-ones when that access must take the slow path, and the distance from
-//! effective to host address. The layout is `repr(C)` because translated code probes it.
+//! Direct-mapped, one table for each relocation/privilege mode and kind of access, so that code, what it reads and what
+//! it writes do not displace each other. An entry holds the effective page as its tag, all-ones when the access must
+//! take the slow path, and the distance from effective to host address. The layout is `repr(C)` because translated
+//! code probes it.
 
 use std::sync::Arc;
 
@@ -31,42 +32,53 @@ pub const TLB_MODES: usize = 6;
 
 /// Kind of access.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+#[repr(u8)]
 pub enum Access {
     /// Data load.
-    Read,
+    Read = 0,
     /// Data store.
-    Write,
+    Write = 1,
     /// Instruction fetch.
-    Exec,
+    Exec = 2,
 }
 
-/// One entry; a tag is the effective page address, or `NO_PAGE`.
+/// One entry.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct TlbEntry {
-    /// Tag for loads.
-    pub read: u64,
-    /// Tag for stores.
-    pub write: u64,
-    /// Tag for instruction fetch.
-    pub exec: u64,
+    /// Effective page address, or `NO_PAGE`.
+    pub tag: u64,
     /// Host address minus effective address.
     pub addend: u64,
 }
 
 /// A tag that no access matches (it is not page-aligned).
 const NO_PAGE: u64 = u64::MAX;
-const EMPTY: TlbEntry = TlbEntry { read: NO_PAGE, write: NO_PAGE, exec: NO_PAGE, addend: 0 };
+const EMPTY: TlbEntry = TlbEntry { tag: NO_PAGE, addend: 0 };
 
 /// log2 of the entries of one table.
 pub const TLB_BITS: u32 = 10;
 const SIZE: usize = 1 << TLB_BITS;
 const MASK: u64 = !(PAGE_SIZE - 1);
+const KINDS: usize = 3;
+
+/// The tables of one mode, by [`Access`].
+type Tables = [[TlbEntry; SIZE]; KINDS];
+
+/// Distance in bytes of the table of `mode` and `access` from [`Tlb::tables`].
+pub const fn table_offset(mode: TlbMode, access: Access) -> usize {
+    mode as usize * size_of::<Tables>() + access as usize * size_of::<[TlbEntry; SIZE]>()
+}
+
+#[inline(always)]
+fn index(ea: u64) -> usize {
+    (ea >> PAGE_SHIFT) as usize & (SIZE - 1)
+}
 
 /// The TLB of one processor. Entries are made by [`Tlb::insert`] alone, from pages of `ram`, which the TLB keeps
 /// alive: an entry's host address is always valid.
 pub struct Tlb {
-    tables: Box<[[TlbEntry; SIZE]; TLB_MODES]>,
+    tables: Box<[Tables; TLB_MODES]>,
     /// Whether anything was entered since the table was last emptied.
     used: [bool; TLB_MODES],
     ram: Arc<GuestRam>,
@@ -75,17 +87,17 @@ pub struct Tlb {
 impl Tlb {
     /// An empty TLB over `ram`.
     pub fn new(ram: Arc<GuestRam>) -> Self {
-        let v: Vec<[TlbEntry; SIZE]> = vec![[EMPTY; SIZE]; TLB_MODES];
-        let tables: Box<[[TlbEntry; SIZE]; TLB_MODES]> = match v.into_boxed_slice().try_into() {
+        let v: Vec<Tables> = vec![[[EMPTY; SIZE]; KINDS]; TLB_MODES];
+        let tables: Box<[Tables; TLB_MODES]> = match v.into_boxed_slice().try_into() {
             Ok(t) => t,
             Err(_) => unreachable!("so many tables were made"),
         };
         Tlb { tables, used: [false; TLB_MODES], ram }
     }
 
-    /// The tables, one after the other in the order of [`TlbMode`], each of `1 << TLB_BITS` entries; the entry of an
-    /// effective page is that of its low page number bits. For translated code, which probes them as `load` and
-    /// `store` do and never writes; they stay where they are as long as the TLB lives.
+    /// The tables, at the distances of [`table_offset`], each of `1 << TLB_BITS` entries; the entry of an effective page
+    /// is that of its low page number bits. For translated code, which probes them as `load` and `store` do and never
+    /// writes; they stay where they are as long as the TLB lives.
     pub fn tables(&self) -> *const TlbEntry {
         self.tables.as_ptr().cast()
     }
@@ -97,15 +109,15 @@ impl Tlb {
     }
 
     #[inline(always)]
-    fn slot(&self, mode: TlbMode, ea: u64) -> &TlbEntry {
-        &self.tables[mode as usize][(ea >> PAGE_SHIFT) as usize & (SIZE - 1)]
+    fn slot(&self, mode: TlbMode, access: Access, ea: u64) -> &TlbEntry {
+        &self.tables[mode as usize][access as usize][index(ea)]
     }
 
     /// Load 1, 2, 4 or 8 bytes (little-endian number) when the page is present and the access does not leave it.
     #[inline(always)]
     pub fn load(&self, mode: TlbMode, ea: u64, size: u8) -> Option<u64> {
-        let e = self.slot(mode, ea);
-        if ea.wrapping_add(size as u64 - 1) & MASK != e.read {
+        let e = self.slot(mode, Access::Read, ea);
+        if ea.wrapping_add(size as u64 - 1) & MASK != e.tag {
             return None;
         }
         // SAFETY: the tag matched, so `ea + addend` lies in a page of `ram` (invariant of `Tlb`), and the last byte
@@ -116,8 +128,8 @@ impl Tlb {
     /// Store 1, 2, 4 or 8 bytes (little-endian number); false when the slow path must do it.
     #[inline(always)]
     pub fn store(&self, mode: TlbMode, ea: u64, v: u64, size: u8) -> bool {
-        let e = self.slot(mode, ea);
-        if ea.wrapping_add(size as u64 - 1) & MASK != e.write {
+        let e = self.slot(mode, Access::Write, ea);
+        if ea.wrapping_add(size as u64 - 1) & MASK != e.tag {
             return false;
         }
         // SAFETY: as in `load`.
@@ -128,8 +140,8 @@ impl Tlb {
     /// Load 16 bytes as a little-endian number; each half is atomic when aligned.
     #[inline(always)]
     pub fn load16(&self, mode: TlbMode, ea: u64) -> Option<u128> {
-        let e = self.slot(mode, ea);
-        if ea.wrapping_add(15) & MASK != e.read {
+        let e = self.slot(mode, Access::Read, ea);
+        if ea.wrapping_add(15) & MASK != e.tag {
             return None;
         }
         let p = ea.wrapping_add(e.addend) as *const u8;
@@ -140,8 +152,8 @@ impl Tlb {
     /// Store 16 bytes of a little-endian number; false when the slow path must do it.
     #[inline(always)]
     pub fn store16(&self, mode: TlbMode, ea: u64, v: u128) -> bool {
-        let e = self.slot(mode, ea);
-        if ea.wrapping_add(15) & MASK != e.write {
+        let e = self.slot(mode, Access::Write, ea);
+        if ea.wrapping_add(15) & MASK != e.tag {
             return false;
         }
         let p = ea.wrapping_add(e.addend) as *mut u8;
@@ -156,8 +168,8 @@ impl Tlb {
     /// Compare and swap an aligned scalar; `None` when the slow path must do it.
     #[inline]
     pub fn cas(&self, mode: TlbMode, ea: u64, old: u64, new: u64, size: u8) -> Option<bool> {
-        let e = self.slot(mode, ea);
-        if ea & MASK != e.write || ea & (size as u64 - 1) != 0 {
+        let e = self.slot(mode, Access::Write, ea);
+        if ea & MASK != e.tag || ea & (size as u64 - 1) != 0 {
             return None;
         }
         // SAFETY: as in `load`; aligned, checked above.
@@ -168,8 +180,8 @@ impl Tlb {
     /// path must do it. A compare and swap of equal values is an atomic quadword load of a writable page.
     #[inline]
     pub fn cas16(&self, mode: TlbMode, ea: u64, old: u128, new: u128) -> Option<u128> {
-        let e = self.slot(mode, ea);
-        if ea & MASK != e.write || ea & 15 != 0 {
+        let e = self.slot(mode, Access::Write, ea);
+        if ea & MASK != e.tag || ea & 15 != 0 {
             return None;
         }
         // SAFETY: as in `cas`.
@@ -180,8 +192,8 @@ impl Tlb {
     #[inline]
     pub fn zero_block(&self, mode: TlbMode, ea: u64) -> bool {
         let ea = ea & !127;
-        let e = self.slot(mode, ea);
-        if ea & MASK != e.write {
+        let e = self.slot(mode, Access::Write, ea);
+        if ea & MASK != e.tag {
             return false;
         }
         // SAFETY: as in `load`; an aligned block does not leave its page.
@@ -192,25 +204,36 @@ impl Tlb {
     /// Real address of `ea` when the access is present.
     #[inline(always)]
     pub fn real(&self, mode: TlbMode, ea: u64, access: Access) -> Option<u64> {
-        let e = self.slot(mode, ea);
-        let tag = match access {
-            Access::Read => e.read,
-            Access::Write => e.write,
-            Access::Exec => e.exec,
-        };
-        (ea & MASK == tag).then(|| ea.wrapping_add(e.addend).wrapping_sub(self.ram.host_base() as u64))
+        let e = self.slot(mode, access, ea);
+        (ea & MASK == e.tag).then(|| ea.wrapping_add(e.addend).wrapping_sub(self.ram.host_base() as u64))
     }
 
-    /// Enter the 4 KiB page of `ea`, at real address `ra`, with the given rights. Stores stay on the slow path when
-    /// code was made from the page. False (and nothing entered) when `ra` is not memory.
-    pub fn insert(&mut self, mode: TlbMode, ea: u64, ra: u64, r: bool, w: bool, x: bool) -> bool {
+    /// Enter the 4 KiB page of `ea`, at real address `ra`, with the given rights, because of an `access`. Other kinds of
+    /// access are entered too where that displaces no other page. Stores stay on the slow path when code was made from
+    /// the page. False (and nothing entered) when `ra` is not memory.
+    pub fn insert(
+        &mut self,
+        mode: TlbMode,
+        ea: u64,
+        ra: u64,
+        (r, w, x): (bool, bool, bool),
+        access: Access,
+    ) -> bool {
         let Some(host) = self.ram.page(ra) else { return false };
         let page = ea & MASK;
-        let w = w && self.ram.allow_quiet_stores(ra);
         self.used[mode as usize] = true;
-        let e = &mut self.tables[mode as usize][(ea >> PAGE_SHIFT) as usize & (SIZE - 1)];
-        let tag = |on: bool| if on { page } else { NO_PAGE };
-        *e = TlbEntry { read: tag(r), write: tag(w), exec: tag(x), addend: (host as u64).wrapping_sub(page) };
+        let addend = (host as u64).wrapping_sub(page);
+        for (kind, right) in [(Access::Read, r), (Access::Write, w), (Access::Exec, x)] {
+            let e = &mut self.tables[mode as usize][kind as usize][index(ea)];
+            if kind == access || e.tag == page || e.tag == NO_PAGE {
+                let on = right && (kind != Access::Write || self.ram.allow_quiet_stores(ra));
+                if on {
+                    *e = TlbEntry { tag: page, addend };
+                } else if e.tag == page {
+                    *e = EMPTY;
+                }
+            }
+        }
         true
     }
 
@@ -227,7 +250,7 @@ impl Tlb {
     fn flush_from(&mut self, first: usize) {
         for (t, used) in self.tables.iter_mut().zip(&mut self.used).skip(first) {
             if std::mem::take(used) {
-                t.fill(EMPTY);
+                t.as_flattened_mut().fill(EMPTY);
             }
         }
     }
@@ -235,9 +258,9 @@ impl Tlb {
     /// Forget one 4 KiB effective page in the translated modes.
     pub fn flush_page(&mut self, ea: u64) {
         let page = ea & MASK;
-        for t in self.tables.iter_mut().skip(1) {
-            let e = &mut t[(ea >> PAGE_SHIFT) as usize & (SIZE - 1)];
-            if e.read == page || e.write == page || e.exec == page {
+        for t in self.tables.iter_mut().skip(1).flatten() {
+            let e = &mut t[index(ea)];
+            if e.tag == page {
                 *e = EMPTY;
             }
         }
@@ -256,7 +279,7 @@ impl Tlb {
         let inside = |tag: u64| tag != NO_PAGE && tag.wrapping_sub(ea & MASK) < len;
         for (t, used) in self.tables.iter_mut().zip(self.used).skip(1) {
             if used {
-                for e in t.iter_mut().filter(|e| inside(e.read) || inside(e.write) || inside(e.exec)) {
+                for e in t.as_flattened_mut().iter_mut().filter(|e| inside(e.tag)) {
                     *e = EMPTY;
                 }
             }
@@ -266,10 +289,12 @@ impl Tlb {
     /// Send stores to the page at real address `ra` to the slow path in every mode (code was made from it).
     pub fn protect(&mut self, ra: u64) {
         let Some(host) = self.ram.page(ra) else { return };
-        for t in self.tables.iter_mut() {
-            for e in t.iter_mut() {
-                if e.write != NO_PAGE && e.write.wrapping_add(e.addend) == host as u64 {
-                    e.write = NO_PAGE;
+        for (t, used) in self.tables.iter_mut().zip(self.used) {
+            if used {
+                for e in t[Access::Write as usize].iter_mut() {
+                    if e.tag != NO_PAGE && e.tag.wrapping_add(e.addend) == host as u64 {
+                        e.tag = NO_PAGE;
+                    }
                 }
             }
         }
@@ -288,15 +313,32 @@ mod tests {
     fn only_what_was_entered_is_reached() {
         let mut t = tlb();
         assert_eq!(t.load(TlbMode::User, 0x7000_1000, 8), None);
-        assert!(t.insert(TlbMode::User, 0x7000_1234, 0x3000, true, false, false));
+        assert!(t.insert(TlbMode::User, 0x7000_1234, 0x3000, (true, false, false), Access::Read));
         t.ram().write_u64_be(0x3ff8, 0x0102_0304_0506_0708).unwrap();
         assert_eq!(t.load(TlbMode::User, 0x7000_1ff8, 8), Some(0x0807_0605_0403_0201));
         assert_eq!(t.load(TlbMode::User, 0x7000_1ff9, 8), None, "leaves the page");
         assert!(!t.store(TlbMode::User, 0x7000_1000, 1, 1), "not writable");
         assert_eq!(t.load(TlbMode::Kernel, 0x7000_1000, 1), None, "other mode");
-        assert!(!t.insert(TlbMode::User, 0, 1 << 20, true, true, true), "outside memory");
+        assert!(!t.insert(TlbMode::User, 0, 1 << 20, (true, true, true), Access::Read), "outside memory");
         assert_eq!(t.real(TlbMode::User, 0x7000_1010, Access::Read), Some(0x3010));
         t.flush_page(0x7000_1fff);
+        assert_eq!(t.load(TlbMode::User, 0x7000_1000, 1), None);
+    }
+
+    #[test]
+    fn reads_and_writes_do_not_displace_each_other() {
+        let mut t = tlb();
+        let far = 0x7000_1000 + (PAGE_SIZE << TLB_BITS);
+        assert!(t.insert(TlbMode::User, 0x7000_1000, 0x3000, (true, true, false), Access::Read));
+        assert!(t.store(TlbMode::User, 0x7000_1000, 1, 1), "entered too");
+        assert!(t.insert(TlbMode::User, far, 0x5000, (true, true, false), Access::Write));
+        assert!(t.store(TlbMode::User, far, 2, 1));
+        assert_eq!(t.load(TlbMode::User, 0x7000_1000, 1), Some(1), "still there");
+        assert!(!t.store(TlbMode::User, 0x7000_1000, 1, 1), "displaced");
+        // A new translation of a page replaces the old one for all kinds.
+        assert!(t.insert(TlbMode::User, 0x7000_1000, 0x5000, (true, true, false), Access::Write));
+        assert_eq!(t.load(TlbMode::User, 0x7000_1000, 1), Some(2));
+        assert!(t.insert(TlbMode::User, 0x7000_1000, 0x5000, (false, true, false), Access::Write));
         assert_eq!(t.load(TlbMode::User, 0x7000_1000, 1), None);
     }
 
@@ -304,9 +346,9 @@ mod tests {
     fn a_code_page_is_not_quietly_writable() {
         let mut t = tlb();
         t.ram().mark_code(0x3000);
-        assert!(t.insert(TlbMode::Real, 0x3000, 0x3000, true, true, true));
+        assert!(t.insert(TlbMode::Real, 0x3000, 0x3000, (true, true, true), Access::Read));
         assert!(!t.store(TlbMode::Real, 0x3000, 1, 4));
-        assert!(t.insert(TlbMode::Real, 0x5000, 0x5000, true, true, true));
+        assert!(t.insert(TlbMode::Real, 0x5000, 0x5000, (true, true, true), Access::Read));
         assert!(t.store(TlbMode::Real, 0x5000, 1, 4));
         assert!(t.ram().mark_code(0x5000), "an entry exists");
         t.protect(0x5000);
