@@ -1,6 +1,7 @@
 //! The project's chores, started as `cargo xtask CHORE`.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod fetch;
 mod lint;
 mod test;
@@ -16,6 +17,8 @@ usage: cargo xtask CHORE
     --guests NAME  only the guest tests whose names contain NAME
     --peer qemu    run the guests under QEMU instead, to test the tests
   lint           the house rules alone
+  bench          speed of the engines and of a boot
+    --peer         beside QEMU, as a ratio
   guests         fetch every guest the tests boot (kernels, busybox, installer, tools) into the user's cache";
 
 fn main() -> ExitCode {
@@ -39,6 +42,8 @@ fn run() -> Result<()> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
         ["test", options @ ..] => test::run(root, &test::Options::parse(options)?),
+        ["bench"] => bench::run(root, false),
+        ["bench", "--peer"] => bench::run(root, true),
         ["lint"] => lint::run(root),
         ["guests"] => fetch::all(),
         _ => bail!("{USAGE}"),

@@ -87,7 +87,7 @@ fn step(root: &Path, program: &str, arguments: &[&str]) -> Result<()> {
 }
 
 /// Installs the packages whose programs are missing, as root or through sudo.
-fn install_missing(root: &Path, wanted: &[(&str, &str)]) -> Result<()> {
+pub fn install_missing(root: &Path, wanted: &[(&str, &str)]) -> Result<()> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = |program: &str| std::env::split_paths(&path).any(|dir| dir.join(program).is_file());
     let missing: Vec<&str> =

@@ -90,6 +90,7 @@ pub fn start(
         }
         Outcome::Died(words) => {
             let words = words.trim_end_matches(['\0', '\n', ' ']).replace('\n', " ");
+            let words = if words.is_empty() { "it gave no reason; its console may" } else { &words };
             eprintln!("rhyp: the guest died: {words}");
             Ok(ExitCode::from(3))
         }
