@@ -327,6 +327,7 @@ impl Cpu {
         self.slb_displaced = false;
         self.refetch = true;
         self.link.tlb_seen.store(epoch, Ordering::SeqCst);
+        self.link.note_flushed();
     }
 
     /// The hashed page table in force, without taking a lock.
@@ -392,8 +393,7 @@ impl Cpu {
     }
 
     /// Have every other processor drop its TLB and wait until those that run have done so (`tlbie`, H_REMOVE, code
-    /// made from a page that others may write). Obeys requests to this processor meanwhile, so two that wait for
-    /// each other go on.
+    /// made from a page that others may write). What others asked of this processor meanwhile is obeyed at the end.
     pub fn shoot_down_others(&mut self) {
         if self.sh.vcpus.len() == 1 {
             return;
@@ -405,26 +405,16 @@ impl Cpu {
                 v.exit.store(1, Ordering::SeqCst);
             }
         }
-        for n in 0..self.sh.vcpus.len() {
-            if n == self.index {
-                continue;
+        // This processor carries out no guest instruction while it waits: nobody need wait for it.
+        self.leave_guest();
+        for (n, v) in self.sh.vcpus.iter().enumerate() {
+            if n != self.index {
+                v.wait_flushed(epoch);
             }
-            let mut spins = 0u32;
-            loop {
-                let v = &self.sh.vcpus[n];
-                if !v.running.load(Ordering::SeqCst) || v.tlb_seen.load(Ordering::SeqCst) >= epoch {
-                    break;
-                }
-                if self.link.pending() & event::TLB_FLUSH != 0 {
-                    self.obey_flush();
-                }
-                spins += 1;
-                if spins < 200 {
-                    std::hint::spin_loop();
-                } else {
-                    std::thread::yield_now();
-                }
-            }
+        }
+        self.link.running.store(true, Ordering::SeqCst);
+        if self.link.pending() & event::TLB_FLUSH != 0 {
+            self.obey_flush();
         }
     }
 
@@ -440,6 +430,7 @@ impl Cpu {
     /// Mark this processor as out of the guest: nobody waits for it.
     pub fn leave_guest(&self) {
         self.link.running.store(false, Ordering::SeqCst);
+        self.link.note_flushed();
     }
 
     // ---- translation ----

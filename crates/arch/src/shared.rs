@@ -38,6 +38,9 @@ pub struct VcpuLink {
     pub running: AtomicBool,
     sleep: Mutex<()>,
     wake: Condvar,
+    /// Processors that sleep until this one has dropped its TLB.
+    flush_waiters: AtomicU32,
+    flushed: Condvar,
 }
 
 impl VcpuLink {
@@ -58,6 +61,37 @@ impl VcpuLink {
     /// Events now.
     pub fn pending(&self) -> u32 {
         self.events.load(Ordering::SeqCst)
+    }
+
+    /// Whether this processor can no longer use what was flushed at `epoch`.
+    fn is_flushed(&self, epoch: u64) -> bool {
+        !self.running.load(Ordering::SeqCst) || self.tlb_seen.load(Ordering::SeqCst) >= epoch
+    }
+
+    /// Wait until this processor has obeyed the flush of `epoch` or is out of the guest. Sleeps after a short while,
+    /// so that a host with fewer processors than the partition runs the one that is waited for.
+    pub fn wait_flushed(&self, epoch: u64) {
+        for _ in 0..200 {
+            if self.is_flushed(epoch) {
+                return;
+            }
+            std::hint::spin_loop();
+        }
+        self.flush_waiters.fetch_add(1, Ordering::SeqCst);
+        let mut g = self.sleep.lock().unwrap_or_else(|e| e.into_inner());
+        while !self.is_flushed(epoch) {
+            g = self.flushed.wait(g).unwrap_or_else(|e| e.into_inner());
+        }
+        drop(g);
+        self.flush_waiters.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Wake those that wait in [`VcpuLink::wait_flushed`]; called after `running` or `tlb_seen` changed.
+    pub fn note_flushed(&self) {
+        if self.flush_waiters.load(Ordering::SeqCst) != 0 {
+            drop(self.sleep.lock().unwrap_or_else(|e| e.into_inner()));
+            self.flushed.notify_all();
+        }
     }
 
     /// Sleep until one of `bits` is posted or the time is over.
