@@ -9,9 +9,12 @@ use crate::hpt::{Flush, Users};
 use crate::mmu::slb;
 use crate::mmu::tlbie::TlbInvalidate;
 use crate::msr::{self, lpcr, srr1};
-use crate::shared::event;
+use crate::shared::{event, holds};
 use crate::state::Reserve;
 use crate::{CpuState, Fault, Model, Shared, VcpuLink, Vector};
+
+/// Most virtual processors of a partition.
+pub const MOST_VCPUS: usize = 256;
 
 /// What a processor asks of its partition. Called on the processor's own thread.
 pub trait Env: Send + Sync {
@@ -117,6 +120,7 @@ pub struct Cpu {
 impl Cpu {
     /// A processor with all registers zero.
     pub fn new(model: &'static Model, sh: Arc<Shared>, env: Arc<dyn Env>, index: usize) -> Self {
+        assert!(sh.vcpus.len() <= MOST_VCPUS, "a partition has at most {MOST_VCPUS} virtual processors");
         let link = sh.vcpus[index].clone();
         let mut cpu = Cpu {
             st: CpuState::new(model.level, model.pvr, index as u32),
@@ -324,6 +328,7 @@ impl Cpu {
         self.link.clear(event::TLB_FLUSH);
         let epoch = self.sh.tlb_epoch.load(Ordering::SeqCst);
         self.tlb.flush();
+        self.link.holds.store(0, Ordering::SeqCst);
         self.slb_displaced = false;
         self.refetch = true;
         self.link.tlb_seen.store(epoch, Ordering::SeqCst);
@@ -339,6 +344,7 @@ impl Cpu {
     /// Forget all translations; real mode stays.
     pub fn flush_translated(&mut self) {
         self.tlb.flush_translated();
+        self.link.holds.fetch_and(!holds::TRANSLATED, Ordering::SeqCst);
         self.slb_displaced = false;
         self.refetch = true;
     }
@@ -392,23 +398,39 @@ impl Cpu {
         }
     }
 
-    /// Have every other processor drop its TLB and wait until those that run have done so (`tlbie`, H_REMOVE, code
-    /// made from a page that others may write). What others asked of this processor meanwhile is obeyed at the end.
+    /// Have every other processor drop its translations and wait until those that run have done so (`tlbie`,
+    /// H_REMOVE and kin). Called after the tables were changed. What others asked of this processor meanwhile is
+    /// obeyed at the end.
     pub fn shoot_down_others(&mut self) {
+        self.shoot_down(holds::TRANSLATED);
+    }
+
+    /// As [`Cpu::shoot_down_others`] for entries of any mode: code was made from a page that others may write.
+    pub fn shoot_down_writers(&mut self) {
+        self.shoot_down(holds::TRANSLATED | holds::REAL);
+    }
+
+    fn shoot_down(&mut self, what: u32) {
         if self.sh.vcpus.len() == 1 {
             return;
         }
         let epoch = self.sh.tlb_epoch.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut asked = [0u64; MOST_VCPUS / 64];
         for (n, v) in self.sh.vcpus.iter().enumerate() {
-            if n != self.index {
+            // Whoever holds nothing has nothing to drop: a processor that spins in real mode costs no wait.
+            if n != self.index && v.holds.load(Ordering::SeqCst) & what != 0 {
                 v.events.fetch_or(event::TLB_FLUSH, Ordering::SeqCst);
                 v.exit.store(1, Ordering::SeqCst);
+                asked[n / 64] |= 1 << (n % 64);
             }
+        }
+        if asked.iter().all(|&m| m == 0) {
+            return;
         }
         // This processor carries out no guest instruction while it waits: nobody need wait for it.
         self.leave_guest();
         for (n, v) in self.sh.vcpus.iter().enumerate() {
-            if n != self.index {
+            if asked[n / 64] >> (n % 64) & 1 != 0 {
                 v.wait_flushed(epoch);
             }
         }
@@ -437,11 +459,12 @@ impl Cpu {
 
     /// Translate one page and enter it in the TLB. The real address of `ea`; `None` when it is not memory.
     fn fill(&mut self, ea: u64, access: Access) -> Result<(u64, bool), Stop> {
+        let mode = if access == Access::Exec { self.imode } else { self.dmode };
+        self.link.note_fill(if mode == TlbMode::Real { holds::REAL } else { holds::TRANSLATED });
         let t = match crate::mmu::translate(&self.st, &self.sh, &mut self.mmu, ea, access) {
             Ok(t) => t,
             Err(f) => return Err(self.raise(f)),
         };
-        let mode = if access == Access::Exec { self.imode } else { self.dmode };
         let ram = !t.ci && self.tlb.insert(mode, ea, t.ra, (t.read, t.write, t.exec), access)
             || t.ci && t.ra < self.sh.ram.size();
         Ok((t.ra, ram))

@@ -25,6 +25,14 @@ pub mod event {
     pub const PROD: u32 = 64;
 }
 
+/// What a processor's TLB may hold, as bits of [`VcpuLink::holds`].
+pub mod holds {
+    /// Entries of real mode.
+    pub const REAL: u32 = 1;
+    /// Translated entries.
+    pub const TRANSLATED: u32 = 2;
+}
+
 /// The cross-thread side of one virtual processor.
 #[derive(Debug, Default)]
 pub struct VcpuLink {
@@ -36,6 +44,8 @@ pub struct VcpuLink {
     pub tlb_seen: AtomicU64,
     /// Whether the processor is executing guest instructions (then a flush must be waited for).
     pub running: AtomicBool,
+    /// What its TLB may hold since it last dropped everything: [`holds`].
+    pub holds: AtomicU32,
     sleep: Mutex<()>,
     wake: Condvar,
     /// Processors that sleep until this one has dropped its TLB.
@@ -61,6 +71,15 @@ impl VcpuLink {
     /// Events now.
     pub fn pending(&self) -> u32 {
         self.events.load(Ordering::SeqCst)
+    }
+
+    /// Note, before a translation is looked up, that the TLB will hold it. A shoot-down changes the tables first and
+    /// looks at this note afterwards, so it either finds the note or the look-up finds the change.
+    #[inline]
+    pub fn note_fill(&self, what: u32) {
+        if self.holds.load(Ordering::Relaxed) & what == 0 {
+            self.holds.fetch_or(what, Ordering::SeqCst);
+        }
     }
 
     /// Whether this processor can no longer use what was flushed at `epoch`.

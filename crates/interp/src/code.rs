@@ -93,7 +93,7 @@ impl CodeCache {
         // The mark comes before the version is read, and the version before any word.
         if cpu.sh.ram.mark_code(ra) {
             cpu.tlb.protect(ra);
-            cpu.shoot_down_others();
+            cpu.shoot_down_writers();
         }
         let version = cpu.sh.ram.code_version(ra);
         let fresh = match self.pages.get(&key) {

@@ -286,7 +286,7 @@ impl Jit {
                 // The mark comes before the version is read, and the version before any word.
                 if cpu.sh.ram.mark_code(ra) {
                     cpu.tlb.protect(ra);
-                    cpu.shoot_down_others();
+                    cpu.shoot_down_writers();
                 }
                 self.cache.add_page(page, cpu.sh.ram.code_version(ra));
                 if cpu.refetch {
