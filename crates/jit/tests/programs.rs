@@ -1,0 +1,265 @@
+//! Loops, self-modifying code, events and a full cache: the translator against the interpreter.
+
+mod pair;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arch::shared::event;
+use arch::{Exit, msr};
+use isa::ROWS;
+use jit::{Jit, Options};
+use pair::{Pair, Rng, SC1, word};
+
+const BLR: u32 = 0x4e80_0020;
+const NOP: u32 = 0x6000_0000;
+
+fn addi(rt: u32, ra: u32, si: i16) -> u32 {
+    14 << 26 | rt << 21 | ra << 16 | si as u16 as u32
+}
+
+fn branch(from: u64, to: u64, link: bool) -> u32 {
+    18 << 26 | (to.wrapping_sub(from) as u32 & 0x03ff_fffc) | link as u32
+}
+
+/// `li rt,hi; ori` of a 32-bit constant.
+fn constant(rt: u32, x: u32) -> [u32; 2] {
+    [15 << 26 | rt << 21 | x >> 16, 24 << 26 | rt << 21 | rt << 16 | x & 0xffff]
+}
+
+fn agree(p: &mut Pair, what: &str) {
+    let d = p.run(1_000_000).unwrap_or_else(|| panic!("{what}: no end"));
+    assert!(d.is_empty(), "{what}: {}", d.join("\n"));
+}
+
+#[test]
+fn loops_of_random_instructions() {
+    let rows: Vec<_> = ROWS.iter().filter(|r| r.chapter == "fixed" && r.enc.pmask == 0).collect();
+    for seed in 0..300u64 {
+        let mut r = Rng(0x100_0000 + seed);
+        let mut p = Pair::new("power9", seed % 2 == 0);
+        let at = 0x1_0000 + 4 * r.below(1024);
+        // mtctr r29 with 200 turns, a body with forward branches, bdnz.
+        let mut code = vec![addi(29, 0, 200), 0x7fa9_03a6];
+        let len = 2 + r.below(20);
+        for n in 0..len {
+            let left = len - n;
+            if r.chance(5) {
+                // bc on a CR bit, some words on.
+                let skip = 4 * (1 + r.below(left) as u32);
+                code.push(16 << 26 | [4, 12][r.below(2) as usize] << 21 | (r.below(32) as u32) << 16 | skip);
+                continue;
+            }
+            let row = rows[r.below(rows.len() as u64) as usize];
+            if matches!(row.op, isa::Op::Tw | isa::Op::Td | isa::Op::Twi | isa::Op::Tdi) {
+                code.push(NOP);
+                continue;
+            }
+            code.push(row.enc.value | r.next() as u32 & !row.enc.mask);
+        }
+        code.push(16 << 26 | 16 << 21 | (-4 * len as i64) as u32 & 0xfffc);
+        code.push(SC1);
+        p.both(|c| {
+            let mut r = Rng(seed);
+            c.st.gpr.iter_mut().for_each(|g| *g = r.next() >> r.below(64));
+        });
+        p.load(at, &code);
+        agree(&mut p, &format!("seed {seed}"));
+    }
+}
+
+#[test]
+fn calls_across_pages_follow_changes_of_the_callee() {
+    let mut p = Pair::new("power9", true);
+    // r31 = 50 turns: bl to another page; the callee is replaced from outside between runs.
+    let at = 0x1_0f00;
+    let mut code = vec![addi(31, 0, 50), 0x7fe9_03a6];
+    code.push(branch(at + 8, 0x1_3004, true));
+    code.extend([0x4200_fffc, SC1]);
+    p.load(at, &code);
+    for n in 0..40i16 {
+        p.both(|c| {
+            word(c, 0x1_3004, addi(3, 3, n), true);
+            word(c, 0x1_3008, BLR, true);
+            c.st.nia = at;
+            c.st.gpr[3] = 0x1000;
+        });
+        agree(&mut p, "callee");
+        assert_eq!(p.b.st.gpr[3], 0x1000 + 50 * n as u64);
+    }
+    assert!(p.jit.stats().dropped_pages >= 39);
+}
+
+#[test]
+fn code_that_writes_itself_is_seen() {
+    // The store goes into the block that runs, some instructions ahead; what follows isync is the new one.
+    for with_icbi in [false, true] {
+        for distance in [2u64, 3, 7] {
+            let mut p = Pair::new("power9", false);
+            let at = 0x1_0000;
+            let mut code = vec![];
+            code.extend(constant(4, addi(5, 5, 100)));
+            code.extend(constant(6, 0));
+            code.extend([0x9086_0000, if with_icbi { 0x7c00_37ac } else { NOP }, 0x4c00_012c]);
+            code.extend(vec![NOP; distance as usize - 1]);
+            code.push(addi(5, 5, 1));
+            let target = at + 4 * (code.len() as u64 - 1);
+            code[2..4].copy_from_slice(&constant(6, target as u32));
+            code.push(SC1);
+            p.load(at, &code);
+            agree(&mut p, "first run");
+            assert_eq!(p.b.st.gpr[5], 100);
+            // Again, with the old instruction put back by a store of the machine's.
+            p.both(|c| {
+                word(c, target, addi(5, 5, 1), false);
+                c.st.nia = at;
+            });
+            agree(&mut p, "second run");
+            assert_eq!(p.b.st.gpr[5], 200);
+        }
+    }
+}
+
+#[test]
+fn a_loop_that_patches_its_own_body() {
+    // r5 += n in turn n: the immediate of the addi at `target` is rewritten in each turn (sth), then isync.
+    let mut p = Pair::new("power8", false);
+    let at = 0x1_0000;
+    let target = at + 4 * 6;
+    let mut code = vec![addi(7, 0, 60), 0x7ce9_03a6];
+    code.extend(constant(6, target as u32 + 2));
+    // sth r7,0(r6); isync; addi r5,r5,0; addi r7,r7,-1; bdnz -4 words; sc
+    code.extend([0xb0e6_0000, 0x4c00_012c, addi(5, 5, 0), addi(7, 7, -1), 0x4200_fff0, SC1]);
+    p.load(at, &code);
+    agree(&mut p, "patching loop");
+    assert_eq!(p.b.st.gpr[5], 60 * 61 / 2);
+}
+
+/// A loop that runs for a while, with calls, memory and a conditional branch.
+fn long_loop(turns: u32) -> (u64, Vec<u32>) {
+    let at = 0x1_0ff0;
+    let mut code = constant(9, turns).to_vec();
+    code.push(0x7d29_03a6);
+    let head = at + 12;
+    // head: bl f; add r3,r3,r4; stw r3,0x100(r10); lwz r5,0x100(r10); cmpw r5,r4; bgt +8; addi r4,r4,3; bdnz head; sc
+    code.push(branch(head, head + 0x40, true));
+    code.extend([0x7c63_2214, 0x906a_0100, 0x80aa_0100, 0x7c05_2000, 0x4181_0008, addi(4, 4, 3)]);
+    code.push(16 << 26 | 16 << 21 | (-4i32 * 7) as u32 & 0xfffc);
+    code.push(SC1);
+    while (code.len() as u64) < 3 + 16 {
+        code.push(NOP);
+    }
+    code.extend([addi(4, 4, 1), 0x7c84_1a78, BLR]);
+    (at, code)
+}
+
+#[test]
+fn events_come_between_any_two_instructions() {
+    let (at, code) = long_loop(3_000_000);
+    let mut p = Pair::new("power9", true);
+    p.load(at, &code);
+    p.both(|c| {
+        c.st.gpr[10] = 0x4_0000;
+        // addi r31,r31,1; rfid
+        word(c, 0x500, addi(31, 31, 1), true);
+        word(c, 0x504, 0x4c00_0024, true);
+        c.set_msr(c.st.msr | msr::EE);
+    });
+    while p.interp.run(&mut p.a, u64::MAX / 2) != Exit::Stop {}
+    let link = p.b.link.clone();
+    let done = AtomicBool::new(false);
+    let mut left = 0;
+    std::thread::scope(|s| {
+        s.spawn(|| {
+            let mut n = 0u32;
+            while !done.load(Ordering::Relaxed) {
+                n += 1;
+                match n % 3 {
+                    0 => link.post(event::LEAVE),
+                    1 => link.post(event::TLB_FLUSH),
+                    _ => {
+                        link.post(event::EXTERNAL);
+                        std::thread::yield_now();
+                        link.clear(event::EXTERNAL);
+                    }
+                }
+                std::thread::sleep(std::time::Duration::from_micros(30));
+            }
+        });
+        loop {
+            match p.jit.run(&mut p.b, u64::MAX / 2) {
+                Exit::Stop => break,
+                Exit::Leave => {
+                    p.b.link.clear(event::LEAVE);
+                    left += 1;
+                }
+                e => panic!("{e:?}"),
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    assert!(left > 0, "events arrived");
+    let interrupts = std::mem::take(&mut p.b.st.gpr[31]);
+    p.b.retired -= 2 * interrupts;
+    p.both(|c| (c.st.srr0, c.st.srr1, c.fault) = (0, 0, arch::Fault::plain(arch::Vector::Program)));
+    let d = pair::differences(&p.a, &p.b);
+    assert!(d.is_empty(), "{}", d.join("\n"));
+}
+
+#[test]
+fn a_budget_ends_a_loop_and_nothing_is_lost() {
+    let (at, code) = long_loop(2000);
+    let mut p = Pair::new("power9", false);
+    p.load(at, &code);
+    p.both(|c| c.st.gpr[10] = 0x4_0000);
+    let mut exits = 0;
+    while p.jit.run(&mut p.b, 7) != Exit::Stop {
+        exits += 1;
+    }
+    assert!(exits > 1000, "the budget is looked at in every turn");
+    while p.interp.run(&mut p.a, u64::MAX / 2) != Exit::Stop {}
+    let d = pair::differences(&p.a, &p.b);
+    assert!(d.is_empty(), "{}", d.join("\n"));
+}
+
+#[test]
+fn a_full_cache_is_emptied() {
+    let mut p = Pair::new("power9", false);
+    p.jit = Jit::new(&Options { code_bytes: 1, ..Options::default() }).unwrap();
+    // Long stretches of loads, jumped through again and again.
+    let mut code = vec![];
+    for page in 0..100u64 {
+        let at = 0x1_0000 + page * 0x1000;
+        code.extend(std::iter::repeat_n(0x806a_0000, 200));
+        let from = at + 4 * 200;
+        let to = if page == 99 { 0x8_0000 } else { at + 0x1000 };
+        code.push(branch(from, to, false));
+        code.resize(1024 * (page as usize + 1), NOP);
+    }
+    p.load(0x1_0000, &code);
+    // addi r29,r29,-1; cmpdi r29,0; bne 0x10000; sc 1
+    let tail = [addi(29, 29, -1), 0x2c3d_0000, 0x4182_0008, branch(0x8_000c, 0x1_0000, false), SC1];
+    p.load(0x8_0000, &tail);
+    p.both(|c| {
+        c.st.nia = 0x1_0000;
+        c.st.gpr[10] = 0x100;
+        c.st.gpr[29] = 5;
+    });
+    agree(&mut p, "many pages");
+    assert!(p.jit.stats().flushes > 0, "{:?}", p.jit.stats());
+}
+
+#[test]
+fn single_steps_are_taken_one_by_one() {
+    let (at, code) = long_loop(20);
+    let mut p = Pair::new("power9", false);
+    p.load(at, &code);
+    p.both(|c| {
+        c.st.gpr[10] = 0x4_0000;
+        // The trace handler counts and goes on.
+        word(c, 0xd00, addi(31, 31, 1), false);
+        word(c, 0xd04, 0x4c00_0024, false);
+        c.set_msr(c.st.msr | msr::SE);
+    });
+    agree(&mut p, "trace");
+    assert!(p.b.st.gpr[31] > 100);
+}
