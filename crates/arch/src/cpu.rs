@@ -349,6 +349,17 @@ impl Cpu {
         self.refetch = true;
     }
 
+    /// Forget the translations of a process: under a radix tree those of the quadrant that PIDR chooses the tree of
+    /// (Book III, 6.7.5.1); quadrant 3 is always that of process 0.
+    pub fn flush_process(&mut self) {
+        if self.sh.lpcr.load(Ordering::Relaxed) & lpcr::HR == 0 {
+            self.flush_translated();
+        } else {
+            self.tlb.flush_low();
+            self.refetch = true;
+        }
+    }
+
     /// Forget on this processor what an invalidation names.
     pub fn invalidate(&mut self, what: TlbInvalidate) {
         let mine = |pid: u64| pid == 0 || pid == self.st.pidr;
@@ -360,9 +371,10 @@ impl Cpu {
                     self.refetch = true;
                 }
             }
+            TlbInvalidate::Pid(0) => self.flush_translated(),
             TlbInvalidate::Pid(pid) => {
                 if mine(pid) {
-                    self.flush_translated();
+                    self.flush_process();
                 }
             }
             TlbInvalidate::Segment { ea, shift } => {

@@ -241,7 +241,7 @@ impl Cpu {
                 let v = v & 0xffff_ffff;
                 if self.st.pidr != v {
                     self.st.pidr = v;
-                    self.flush_translated();
+                    self.flush_process();
                     return Err(Stop::Events);
                 }
             }

@@ -81,6 +81,8 @@ pub struct Tlb {
     tables: Box<[Tables; TLB_MODES]>,
     /// Whether anything was entered since the table was last emptied.
     used: [bool; TLB_MODES],
+    /// Whether any of that was in the lowest quarter of the effective addresses.
+    used_low: [bool; TLB_MODES],
     ram: Arc<GuestRam>,
 }
 
@@ -92,7 +94,7 @@ impl Tlb {
             Ok(t) => t,
             Err(_) => unreachable!("so many tables were made"),
         };
-        Tlb { tables, used: [false; TLB_MODES], ram }
+        Tlb { tables, used: [false; TLB_MODES], used_low: [false; TLB_MODES], ram }
     }
 
     /// The tables, at the distances of [`table_offset`], each of `1 << TLB_BITS` entries; the entry of an effective page
@@ -222,6 +224,7 @@ impl Tlb {
         let Some(host) = self.ram.page(ra) else { return false };
         let page = ea & MASK;
         self.used[mode as usize] = true;
+        self.used_low[mode as usize] |= ea >> 62 == 0;
         let addend = (host as u64).wrapping_sub(page);
         for (kind, right) in [(Access::Read, r), (Access::Write, w), (Access::Exec, x)] {
             let e = &mut self.tables[mode as usize][kind as usize][index(ea)];
@@ -247,7 +250,20 @@ impl Tlb {
         self.flush_from(1);
     }
 
+    /// Forget the lowest quarter of the effective addresses in the translated modes: the addresses of a process, under
+    /// a radix tree.
+    pub fn flush_low(&mut self) {
+        for (t, used) in self.tables.iter_mut().zip(&mut self.used_low).skip(1) {
+            if std::mem::take(used) {
+                for e in t.as_flattened_mut().iter_mut().filter(|e| e.tag >> 62 == 0) {
+                    *e = EMPTY;
+                }
+            }
+        }
+    }
+
     fn flush_from(&mut self, first: usize) {
+        self.used_low[first..].fill(false);
         for (t, used) in self.tables.iter_mut().zip(&mut self.used).skip(first) {
             if std::mem::take(used) {
                 t.as_flattened_mut().fill(EMPTY);
@@ -323,6 +339,24 @@ mod tests {
         assert_eq!(t.real(TlbMode::User, 0x7000_1010, Access::Read), Some(0x3010));
         t.flush_page(0x7000_1fff);
         assert_eq!(t.load(TlbMode::User, 0x7000_1000, 1), None);
+    }
+
+    #[test]
+    fn a_process_is_forgotten_alone() {
+        let mut t = tlb();
+        let kernel = 0xc000_0000_0000_1000;
+        assert!(t.insert(TlbMode::Kernel, kernel, 0x3000, (true, true, true), Access::Read));
+        assert!(t.insert(TlbMode::Kernel, 0x3000, 0x5000, (true, true, false), Access::Read));
+        assert!(t.insert(TlbMode::User, 0x3fff_ffff_ffff_f000, 0x5000, (true, true, true), Access::Read));
+        t.flush_low();
+        assert!(t.load(TlbMode::Kernel, kernel, 8).is_some());
+        assert!(t.load(TlbMode::Kernel, 0x3000, 8).is_none());
+        assert!(t.load(TlbMode::User, 0x3fff_ffff_ffff_f000, 8).is_none());
+        assert!(t.insert(TlbMode::User, 0x3000, 0x5000, (true, true, true), Access::Read));
+        t.flush_low();
+        assert!(t.load(TlbMode::User, 0x3000, 8).is_none());
+        t.flush_translated();
+        assert!(t.load(TlbMode::Kernel, kernel, 8).is_none());
     }
 
     #[test]
