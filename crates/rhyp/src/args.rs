@@ -93,7 +93,7 @@ pub struct MachineArgs {
     #[arg(long, value_name = "SIZE", default_value = "1G")]
     pub memory: String,
     /// Execution engine.
-    #[arg(long, value_enum, default_value = "interp")]
+    #[arg(long, value_enum, default_value = "jit")]
     pub accel: Accel,
     /// Offer only this address translation.
     #[arg(long, value_enum)]
