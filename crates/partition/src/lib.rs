@@ -160,11 +160,6 @@ impl Partition {
         }))
     }
 
-    /// Load the boot images once to find what is wrong with them; the partition stays switched off.
-    pub fn check(&self) -> Result<(), BootError> {
-        self.load().map(drop)
-    }
-
     /// Boot and run until the guest ends. Reboots are obeyed unless `no_reboot`.
     pub fn run(self: &Arc<Self>, no_reboot: bool) -> Result<Outcome, BootError> {
         loop {

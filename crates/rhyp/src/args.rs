@@ -116,8 +116,9 @@ pub struct MachineArgs {
     /// Write counters to a file as JSON at the end.
     #[arg(long, value_name = "FILE")]
     pub stats_json: Option<PathBuf>,
-    /// Where the console is.
-    #[arg(long, value_name = "stdio|file:PATH|null", default_value = "stdio")]
+    /// Where the console is: the terminal, a new pseudo-terminal, a socket that one client at a time connects to, a file
+    /// (output only), or nowhere.
+    #[arg(long, value_name = "stdio|pty|unix:PATH|file:PATH|null", default_value = "stdio")]
     pub console: String,
 }
 

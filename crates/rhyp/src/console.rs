@@ -2,7 +2,8 @@
 //! out.
 
 use std::io::Write;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -20,6 +21,10 @@ pub type Watch = Box<dyn FnMut(&[u8]) + Send>;
 pub enum ConsoleKind {
     /// Standard input and output.
     Stdio,
+    /// A new pseudo-terminal, whose name is told on standard error.
+    Pty,
+    /// A socket that one client at a time connects to; output without a client is lost.
+    Unix(PathBuf),
     /// Output to a file, no input.
     File(PathBuf),
     /// Nowhere.
@@ -31,9 +36,13 @@ impl ConsoleKind {
     pub fn parse(s: &str) -> Result<Self, Failure> {
         match s.split_once(':') {
             None if s == "stdio" => Ok(ConsoleKind::Stdio),
+            None if s == "pty" => Ok(ConsoleKind::Pty),
             None if s == "null" => Ok(ConsoleKind::Null),
+            Some(("unix", p)) if !p.is_empty() => Ok(ConsoleKind::Unix(p.into())),
             Some(("file", p)) if !p.is_empty() => Ok(ConsoleKind::File(p.into())),
-            _ => Err(Failure::usage(format!("--console {s}: right would be stdio, null or file:PATH"))),
+            _ => Err(Failure::usage(format!(
+                "--console {s}: right would be stdio, pty, unix:PATH, file:PATH or null"
+            ))),
         }
     }
 }
@@ -122,20 +131,43 @@ impl Console {
 
     /// Start carrying bytes between the host and the partition.
     pub fn attach(&self, p: &Arc<Partition>) -> Result<Attached, Failure> {
+        let mut raw = None;
+        let (p, shared) = (p.clone(), self.shared.clone());
         let sink: Box<dyn Write + Send> = match &self.kind {
-            ConsoleKind::Stdio => Box::new(std::io::stdout()),
+            ConsoleKind::Stdio => {
+                raw = enter_raw();
+                let keys = raw.is_some();
+                spawn("console input", move || read_input(&std::io::stdin(), &p, &shared, keys))?;
+                Box::new(std::io::stdout())
+            }
+            ConsoleKind::Pty => {
+                let (master, slave, name) =
+                    open_pty().map_err(|e| Failure::internal(format!("--console pty: {e}")))?;
+                eprintln!("rhyp: console on {name}");
+                let writer =
+                    master.try_clone().map_err(|e| Failure::internal(format!("--console pty: {e}")))?;
+                spawn("console input", move || {
+                    read_input(&master, &p, &shared, false);
+                    // Held open so that the other end may come and go.
+                    drop(slave);
+                })?;
+                Box::new(std::fs::File::from(writer))
+            }
+            ConsoleKind::Unix(path) => {
+                let bad =
+                    |e: std::io::Error| Failure::usage(format!("--console unix:{}: {e}", path.display()));
+                let listener = UnixListener::bind(path).map_err(bad)?;
+                let client = Client::default();
+                let other = client.clone();
+                spawn("console input", move || serve(&listener, &other, &p, &shared))?;
+                Box::new(client)
+            }
             ConsoleKind::Null => Box::new(std::io::sink()),
             ConsoleKind::File(path) => Box::new(
                 std::fs::File::create(path)
                     .map_err(|e| Failure::usage(format!("--console file:{}: {e}", path.display())))?,
             ),
         };
-        let mut raw = None;
-        if matches!(self.kind, ConsoleKind::Stdio) {
-            raw = enter_raw();
-            let (p, shared, keys) = (p.clone(), self.shared.clone(), raw.is_some());
-            spawn("console input", move || read_input(&p, &shared, keys))?;
-        }
         let watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner).take();
         let shared = self.shared.clone();
         let writer = spawn("console output", move || write_output(&shared, sink, watch))?;
@@ -158,6 +190,49 @@ fn enter_raw() -> Option<Raw> {
     t.make_raw();
     termios::tcsetattr(fd, OptionalActions::Drain, &t).ok()?;
     Some(Raw(old))
+}
+
+/// A pseudo-terminal in raw mode: its two ends and the name of the second.
+fn open_pty() -> std::io::Result<(OwnedFd, OwnedFd, String)> {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
+    grantpt(&master)?;
+    unlockpt(&master)?;
+    let name = ptsname(&master, Vec::new())?.to_string_lossy().into_owned();
+    let slave = OwnedFd::from(std::fs::File::options().read(true).write(true).open(&name)?);
+    let mut t = termios::tcgetattr(&slave)?;
+    t.make_raw();
+    termios::tcsetattr(&slave, OptionalActions::Now, &t)?;
+    Ok((master, slave, name))
+}
+
+/// The client of a socket console, when there is one.
+#[derive(Clone, Default)]
+struct Client(Arc<Mutex<Option<UnixStream>>>);
+
+impl Write for Client {
+    fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
+        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(s) = slot.as_mut()
+            && s.write_all(data).is_err()
+        {
+            *slot = None;
+        }
+        Ok(data.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn serve(listener: &UnixListener, client: &Client, p: &Arc<Partition>, shared: &Shared) {
+    for stream in listener.incoming() {
+        let Ok(stream) = stream else { return };
+        let Ok(writer) = stream.try_clone() else { continue };
+        *client.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(writer);
+        read_input(&stream, p, shared, false);
+        *client.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }
 
 fn write_output(shared: &Shared, mut sink: Box<dyn Write + Send>, mut watch: Option<Watch>) {
@@ -183,18 +258,17 @@ fn write_output(shared: &Shared, mut sink: Box<dyn Write + Send>, mut watch: Opt
 
 const ESCAPE: u8 = 1; // Ctrl-A
 
-fn read_input(p: &Arc<Partition>, shared: &Shared, keys: bool) {
-    let stdin = std::io::stdin();
+fn read_input(source: &impl AsFd, p: &Arc<Partition>, shared: &Shared, keys: bool) {
     let mut buf = [0u8; 256];
     let mut escaped = false;
     loop {
-        let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
+        let mut fds = [PollFd::new(source, PollFlags::IN)];
         match poll(&mut fds, None) {
             Ok(_) => {}
             Err(rustix::io::Errno::INTR) => continue,
             Err(_) => return,
         }
-        let n = match rustix::io::read(stdin.as_fd(), &mut buf) {
+        let n = match rustix::io::read(source, &mut buf) {
             Ok(0) => return,
             Ok(n) => n,
             Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => continue,

@@ -75,7 +75,6 @@ pub fn start(
     let partition =
         Partition::new(config, images, Arc::new(console.backend()), nvram).map_err(boot_failure)?;
     partition.set_accel(accel(m));
-    partition.check().map_err(boot_failure)?;
     let started = std::time::Instant::now();
     let guard = console.attach(&partition)?;
     let outcome = partition.run(m.no_reboot);
