@@ -1,7 +1,6 @@
-//! Executable memory: one memfd mapped twice, writable here, executable there, never both in one place.
+//! Executable memory: shared anonymous pages mapped twice, writable here, executable there, never both in one place.
+//! (Profilers know such pages as memory whose symbols stand in `/tmp/perf-PID.map`; a memfd they take for a file.)
 #![allow(unsafe_code)]
-
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 /// The code cache's memory.
 pub struct CodeBuf {
@@ -17,28 +16,26 @@ unsafe impl Send for CodeBuf {}
 impl CodeBuf {
     /// Map `len` bytes (a multiple of the page size) twice.
     pub fn new(len: usize) -> std::io::Result<Self> {
-        // SAFETY: plain system calls on a new descriptor that is ours alone; the kernel chooses fresh addresses.
+        // SAFETY: plain system calls that make new mappings at addresses of the kernel's choice; `mremap` of a shared
+        // mapping with an old length of 0 makes a second mapping of the same pages and leaves the first.
         unsafe {
-            let fd = libc::memfd_create(c"rhyp-code".as_ptr(), libc::MFD_CLOEXEC);
-            if fd < 0 {
-                return Err(std::io::Error::last_os_error());
-            }
-            let fd = OwnedFd::from_raw_fd(fd);
-            if libc::ftruncate(fd.as_raw_fd(), len as libc::off_t) != 0 {
-                return Err(std::io::Error::last_os_error());
-            }
-            let map = |prot| libc::mmap(std::ptr::null_mut(), len, prot, libc::MAP_SHARED, fd.as_raw_fd(), 0);
-            let rw = map(libc::PROT_READ | libc::PROT_WRITE);
+            let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+            let rw = libc::mmap(std::ptr::null_mut(), len, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
             if rw == libc::MAP_FAILED {
                 return Err(std::io::Error::last_os_error());
             }
-            let rx = map(libc::PROT_READ | libc::PROT_EXEC);
+            let rx = libc::mremap(rw, 0, len, libc::MREMAP_MAYMOVE);
             if rx == libc::MAP_FAILED {
                 let e = std::io::Error::last_os_error();
                 libc::munmap(rw, len);
                 return Err(e);
             }
-            Ok(CodeBuf { rw: rw.cast(), rx: rx.cast(), len })
+            let buf = CodeBuf { rw: rw.cast(), rx: rx.cast(), len };
+            // Nothing is in it yet; from here on no mapping is both writable and executable.
+            if libc::mprotect(rx, len, libc::PROT_READ | libc::PROT_EXEC) != 0 {
+                return Err(std::io::Error::last_os_error());
+            }
+            Ok(buf)
         }
     }
 

@@ -219,6 +219,19 @@ fn statistics(m: &MachineArgs, p: &Partition, elapsed: std::time::Duration) -> R
         let v = serde_json::json!({
             "seconds": elapsed.as_secs_f64(),
             "instructions": p.retired(),
+            "translator": p.translated().map(|s| serde_json::json!({
+                "blocks": s.blocks,
+                "instructions": s.instructions,
+                "calls": s.calls,
+                "bytes": s.bytes,
+                "translate_seconds": s.translate_ns as f64 / 1e9,
+                "entries": s.entries,
+                "links": s.links,
+                "lookups": s.lookups,
+                "interpreted": s.interpreted,
+                "dropped_pages": s.dropped_pages,
+                "flushes": s.flushes,
+            })),
             "hypercalls": list(&hcalls),
             "rtas": list(&rtas),
         });
