@@ -299,9 +299,9 @@ impl Cpu {
         if self.st.amr == v {
             return;
         }
-        let others = (self.st.amr ^ v) << 2 != 0;
         self.st.amr = v;
-        if self.sh.lpcr.load(Ordering::Relaxed) & lpcr::HR == 0 || others {
+        // A radix tree's pages have key 0 (Book III, 6.7.11), and for that there are tables of their own.
+        if self.sh.lpcr.load(Ordering::Relaxed) & lpcr::HR == 0 {
             self.flush_translated();
         }
         self.set_tables();

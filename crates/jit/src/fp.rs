@@ -94,6 +94,20 @@ impl Emit<'_> {
                 self.fp_truncate(f);
                 Some(())
             }
+            (FpOp::Mffs | FpOp::Mffsl, _) => {
+                let v = self.alloc();
+                self.a.load(v, m(RBP, st!(fpscr)));
+                if f.op == FpOp::Mffsl {
+                    // FR, FI, FPRF, the enables, NI, RN and DRN (Book I, 4.6.10).
+                    self.a.movi(RAX, 0x7_0007_f0ff);
+                    self.a.alu(Alu::And, true, v, RAX);
+                }
+                self.writes();
+                let at = Self::vsr_at(f.t);
+                self.a.store(at, v, 8);
+                self.a.storei(m(RBP, at.disp - 8), 0);
+                Some(())
+            }
             (_, FpForm::F64 | FpForm::F32) => {
                 let (map, op) = opcode(f.op)?;
                 self.fp_arithmetic(f, map, op);

@@ -231,7 +231,7 @@ fn floating_point_of_the_common_kind() {
     let ops = [
         Fadd, Fsub, Fmul, Fdiv, Fsqrt, Fmadd, Fmsub, Fnmadd, Fnmsub, Fadds, Fsubs, Fmuls, Fdivs, Fsqrts,
         Fmadds, Fmsubs, Fnmadds, Fnmsubs, Fcmpu, Fcmpo, Fcfid, Fcfids, Fctidz, Frsp, Xsadddp, Xsmuldp,
-        Xssubsp, Xsdivdp, Fctiwz, Fmr, Fneg,
+        Xssubsp, Xsdivdp, Fctiwz, Fmr, Fneg, Mffs, Mffsl, Mtfsf,
     ];
     let mut r = Rng(77);
     let mut p = Pair::new("power9", true);
