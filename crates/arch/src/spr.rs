@@ -300,7 +300,7 @@ impl Cpu {
             return;
         }
         self.st.amr = v;
-        // A radix tree's pages have key 0 (Book III, 6.7.11), and for that there are tables of their own.
+        // Under a radix tree only key 0 is obeyed (Book III, 6.7.14.3), and for that there are tables of their own.
         if self.sh.lpcr.load(Ordering::Relaxed) & lpcr::HR == 0 {
             self.flush_translated();
         }
