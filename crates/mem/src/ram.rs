@@ -96,10 +96,10 @@ impl GuestRam {
             size,
             reservation: (reservation, reserved),
             fd,
-            flags: zeroed(pages),
-            versions: zeroed(pages),
+            flags: zeroed_u8(pages),
+            versions: zeroed_u32(pages),
             drops: AtomicU64::new(0),
-            dropped: zeroed(DROPS as usize),
+            dropped: (0..DROPS).map(|_| Default::default()).collect(),
         })
     }
 
@@ -322,9 +322,22 @@ impl Drop for GuestRam {
     }
 }
 
-fn zeroed<T: Default>(n: usize) -> Box<[T]> {
-    (0..n).map(|_| T::default()).collect()
+/// Zeroed bytes that cost the host nothing until they are touched.
+fn zeroed_u8(n: usize) -> Box<[AtomicU8]> {
+    let b = vec![0u8; n].into_boxed_slice();
+    // SAFETY: `AtomicU8` has the size and alignment of `u8`, and every value is valid for both; ownership moves.
+    unsafe { Box::from_raw(Box::into_raw(b) as *mut [AtomicU8]) }
 }
+
+/// Zeroed words that cost the host nothing until they are touched.
+fn zeroed_u32(n: usize) -> Box<[AtomicU32]> {
+    let b = vec![0u32; n].into_boxed_slice();
+    // SAFETY: `AtomicU32` has the size of `u32` and, on every host with 32-bit atomics, its alignment; every value is
+    // valid for both; ownership moves.
+    unsafe { Box::from_raw(Box::into_raw(b) as *mut [AtomicU32]) }
+}
+
+const _: () = assert!(align_of::<AtomicU32>() == align_of::<u32>());
 
 /// Load `size` bytes at host address `p`, little-endian; atomic when aligned.
 ///

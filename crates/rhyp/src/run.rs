@@ -13,7 +13,7 @@ use crate::console::{Console, ConsoleKind};
 use crate::error::Failure;
 use crate::size;
 
-/// Least memory that Linux starts in.
+/// Least memory of a partition; Debian's kernels want 128 MiB.
 const LEAST_MEMORY: u64 = 64 << 20;
 /// Most memory (the address space below the interrupt controller's pages).
 const MOST_MEMORY: u64 = 16 << 40;
