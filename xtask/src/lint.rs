@@ -24,20 +24,25 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("jit", &["isa", "fpu", "mem", "arch", "interp"]),
     ("kvm", &["isa", "mem", "arch"]),
     ("cpu", &["isa", "fpu", "mem", "arch", "interp", "jit", "kvm"]),
+    ("block", &["mem"]),
+    ("net", &[]),
     ("device", &["mem", "state"]),
-    ("devices", &["mem", "state", "device"]),
+    ("devices", &["mem", "state", "device", "block", "net"]),
     ("firmware", &["mem", "state", "device"]),
     ("papr", &["isa", "mem", "arch", "state", "device", "devices", "firmware"]),
     ("machine", &["mem", "state", "arch", "device", "devices"]),
     (
         "partition",
-        &["isa", "mem", "arch", "interp", "cpu", "state", "device", "devices", "papr", "firmware", "machine"],
+        &[
+            "isa", "mem", "arch", "interp", "cpu", "state", "device", "devices", "papr", "firmware",
+            "machine", "block", "net",
+        ],
     ),
     ("fabric", &["state", "device"]),
     ("migrate", &["mem", "state"]),
     ("node", &["api", "dispatch", "fabric", "migrate", "partition", "guests"]),
     // arch for the names of processor models, devices for the host's ends of a console and of an NVRAM.
-    ("rhyp", &["api", "node", "partition", "arch", "devices", "guests"]),
+    ("rhyp", &["api", "node", "partition", "arch", "devices", "guests", "block", "net"]),
     ("xtask", &["guests"]),
     ("guest-tests", &["guests"]),
 ];

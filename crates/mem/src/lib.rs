@@ -5,8 +5,10 @@
 //! Guest memory is shared between processors and devices, so every access is a relaxed atomic or a volatile copy;
 //! no Rust reference to guest bytes ever exists.
 
+mod pieces;
 mod ram;
 mod tlb;
 
+pub use pieces::Pieces;
 pub use ram::{GuestRam, OutOfRange, PAGE_SHIFT, PAGE_SIZE, page_flag};
 pub use tlb::{Access, TLB_BITS, TLB_MODES, Tlb, TlbEntry, TlbMode, table_offset};

@@ -16,6 +16,7 @@ use crate::config::PartitionConfig;
 use crate::drc;
 use crate::hcall;
 use crate::rtas;
+use crate::vio::VioBus;
 
 /// What the tree is made from.
 pub struct TreeInput<'a> {
@@ -29,6 +30,8 @@ pub struct TreeInput<'a> {
     pub terminals: &'a Vterms,
     /// The non-volatile memory.
     pub nvram: &'a Nvram,
+    /// Other adapters below `/vdevice`.
+    pub vio: &'a VioBus,
     /// Kernel command line; empty for none.
     pub bootargs: &'a str,
     /// Address and size of the initial RAM disk.
@@ -364,6 +367,9 @@ fn vdevice(tree: &mut DeviceTree, input: &TreeInput) {
     for terminal in input.terminals.iter() {
         let node = terminal.describe(tree, vdevice);
         console.get_or_insert(node);
+    }
+    for device in input.vio.iter() {
+        device.describe(tree, vdevice);
     }
     let nvram = input.nvram.describe(tree, vdevice);
     let aliases = tree.ensure_node(DeviceTree::ROOT, "aliases");

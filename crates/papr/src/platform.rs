@@ -10,7 +10,7 @@ use devices::vterm::Vterms;
 
 use crate::config::PartitionConfig;
 use crate::state::PaprState;
-use crate::vio::{NoVio, VioBus};
+use crate::vio::VioBus;
 
 /// How the guest asked the partition to end.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -62,9 +62,7 @@ pub trait Platform: Send + Sync {
     /// The time-of-day clock.
     fn rtc(&self) -> &Rtc;
     /// Virtual I/O adapters.
-    fn vio(&self) -> &dyn VioBus {
-        &NoVio
-    }
+    fn vio(&self) -> &VioBus;
     /// A call of the client interface by `cpu`, whose arguments stand at the real address `args` (see
     /// [`firmware::of_client::OfClient::call`]; its result goes to r3). Without firmware: H_FUNCTION.
     fn of_client(&self, cpu: &mut Cpu, args: u64) -> HcallFlow;

@@ -17,6 +17,7 @@ use mem::GuestRam;
 use crate::config::PartitionConfig;
 use crate::platform::{End, HcallFlow, Platform};
 use crate::state::PaprState;
+use crate::vio::VioBus;
 
 /// What the console was sent.
 #[derive(Default)]
@@ -95,6 +96,8 @@ pub struct TestPlatform {
     pub nvram: Nvram,
     /// The clock.
     pub rtc: Rtc,
+    /// Its adapters.
+    pub vio: VioBus,
     /// What ends the guest asked for.
     pub ended: Mutex<Vec<End>>,
 }
@@ -120,6 +123,9 @@ impl Platform for TestPlatform {
     }
     fn rtc(&self) -> &Rtc {
         &self.rtc
+    }
+    fn vio(&self) -> &VioBus {
+        &self.vio
     }
     fn of_client(&self, cpu: &mut Cpu, args: u64) -> HcallFlow {
         cpu.st.gpr[3] = if args == 0 { u64::MAX } else { 0 };
@@ -169,6 +175,7 @@ impl TestPlatform {
             console,
             nvram: Nvram::volatile(),
             rtc: Rtc::new(),
+            vio: VioBus::default(),
             ended: Mutex::default(),
         };
         crate::cas::power_on(&p).unwrap();

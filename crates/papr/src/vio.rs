@@ -1,33 +1,73 @@
-//! Virtual I/O adapters by their unit address, and their DMA windows, as hypercalls reach them (LoPAR chapter 17).
+//! Virtual I/O adapters by their unit address, as hypercalls reach them (LoPAR chapter 17).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use device::VioDevice;
+use serde::{Deserialize, Serialize};
 
 use crate::rc::{HResult, Rc};
 
-/// The adapters of a partition. A method for an adapter that does not exist, or is of another kind, answers as LoPAR
-/// says for a bad unit address: H_PARAMETER, which is what the default methods do.
-pub trait VioBus: Send + Sync {
-    /// H_VIO_SIGNAL: enables (mode 1) or disables (mode 0) an adapter's interrupt.
-    fn signal(&self, _unit: u64, _mode: u64) -> HResult {
-        Err(Rc::PARAMETER)
+/// The adapters of a partition below `/vdevice`, terminals and NVRAM apart.
+#[derive(Default)]
+pub struct VioBus(BTreeMap<u32, Arc<dyn VioDevice>>);
+
+impl VioBus {
+    /// Adds an adapter. False: its unit address is taken.
+    pub fn add(&mut self, device: Arc<dyn VioDevice>) -> bool {
+        let free = !self.0.contains_key(&device.unit());
+        if free {
+            self.0.insert(device.unit(), device);
+        }
+        free
     }
-    /// H_REG_CRQ: `len` bytes at the I/O address `queue` become the adapter's command queue.
-    fn register_crq(&self, _unit: u64, _queue: u64, _len: u64) -> HResult {
-        Err(Rc::PARAMETER)
+
+    /// The adapters by their unit addresses.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn VioDevice>> {
+        self.0.values()
     }
-    /// H_FREE_CRQ.
-    fn free_crq(&self, _unit: u64) -> HResult {
-        Err(Rc::PARAMETER)
+
+    /// The adapter at a unit address; H_PARAMETER if there is none.
+    pub fn find(&self, unit: u64) -> Result<&Arc<dyn VioDevice>, Rc> {
+        u32::try_from(unit).ok().and_then(|u| self.0.get(&u)).ok_or(Rc::PARAMETER)
     }
-    /// H_SEND_CRQ: one 16-byte message.
-    fn send_crq(&self, _unit: u64, _message: [u64; 2]) -> HResult {
-        Err(Rc::PARAMETER)
+
+    /// What an adapter answers to a hypercall.
+    pub(crate) fn call(
+        &self,
+        unit: u64,
+        what: impl FnOnce(&dyn VioDevice) -> Result<(), device::vio::Rc>,
+    ) -> HResult {
+        what(&**self.find(unit)?).map_err(Rc)
     }
-    /// H_ENABLE_CRQ.
-    fn enable_crq(&self, _unit: u64) -> HResult {
-        Err(Rc::PARAMETER)
+
+    /// All adapters back to power-on.
+    pub fn reset(&self) {
+        self.iter().for_each(|d| d.reset());
+    }
+
+    /// State of all adapters.
+    pub fn save(&self) -> VioState {
+        VioState { devices: self.0.iter().map(|(&unit, d)| (unit, d.save())).collect() }
+    }
+
+    /// Takes saved states over; every adapter must have one, and every one an adapter.
+    pub fn restore(&self, mut state: VioState) -> Result<(), String> {
+        for (unit, d) in &self.0 {
+            let saved = state.devices.remove(unit);
+            let saved = saved.ok_or_else(|| format!("no saved state for the adapter at {unit:#x}"))?;
+            d.restore(saved)?;
+        }
+        match state.devices.keys().next() {
+            Some(unit) => Err(format!("saved state for an adapter at {unit:#x}, which is not there")),
+            None => Ok(()),
+        }
     }
 }
 
-/// A partition without adapters.
-pub struct NoVio;
-
-impl VioBus for NoVio {}
+/// Saved form of [`VioBus`].
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct VioState {
+    /// State of each adapter by unit address.
+    pub devices: BTreeMap<u32, serde_json::Value>,
+}

@@ -4,6 +4,7 @@
 
 mod boot;
 mod env;
+pub mod io;
 mod platform;
 mod timer;
 mod vcpu;
@@ -20,6 +21,7 @@ use devices::rtc::Rtc;
 use devices::vterm::{Vterm, Vterms};
 use devices::xive::{GuestMemory, NotMemory};
 use firmware::of_client::OfClient;
+use io::{Backplane, Io, IoSlots};
 use mem::GuestRam;
 use papr::{End, PaprState, PartitionConfig};
 
@@ -73,6 +75,7 @@ pub struct Partition {
     console: Arc<dyn CharBackend>,
     nvram: Nvram,
     rtc: Rtc,
+    io: io::Io,
     of: Mutex<Option<OfClient>>,
     timer: Timer,
     /// Signals environmental and power warnings.
@@ -111,12 +114,14 @@ impl GuestMemory for QueueMemory {
 }
 
 impl Partition {
-    /// A partition that is switched off. `console` is the other end of its first terminal.
+    /// A partition that is switched off. `console` is the other end of its first terminal, `slots` its disks and
+    /// network adapters.
     pub fn new(
         config: PartitionConfig,
         images: BootImages,
         console: Arc<dyn CharBackend>,
         nvram: Nvram,
+        slots: &IoSlots,
     ) -> Result<Arc<Self>, BootError> {
         let ram = Arc::new(GuestRam::new(config.memory).map_err(BootError::Memory)?);
         let links: Vec<Arc<VcpuLink>> = (0..config.vcpus.max(1)).map(|_| Default::default()).collect();
@@ -130,14 +135,18 @@ impl Partition {
             hpt: Default::default(),
         });
         let servers: Vec<u32> = (0..links.len() as u32).collect();
-        let intc = Intc::new(&servers, IrqMode::Xics, Arc::new(Lines(links)), Arc::new(QueueMemory(ram)));
+        let intc =
+            Intc::new(&servers, IrqMode::Xics, Arc::new(Lines(links)), Arc::new(QueueMemory(ram.clone())));
         let claim = |n, kind| intc.claim(n, kind).map_err(|e| BootError::Internal(e.to_string()));
         let line = claim(lisn::VIO.start, IrqKind::Msi)?;
         let epow = claim(lisn::EPOW, IrqKind::Msi)?;
         let mut terminals = Vterms::default();
         terminals.add(Arc::new(Vterm::new(CONSOLE_UNIT, line, console.clone())));
+        let papr = PaprState::new(&config);
+        let mut backplane = Backplane { intc: &intc, papr: &papr, ram: &ram, next_vio: lisn::VIO.start + 1 };
+        let io = Io::build(slots, &mut backplane)?;
         Ok(Arc::new(Partition {
-            papr: PaprState::new(&config),
+            papr,
             config,
             images,
             timer: Timer::new(sh.clone()),
@@ -147,6 +156,7 @@ impl Partition {
             console,
             nvram,
             rtc: Rtc::new(),
+            io,
             _epow: epow,
             of: Mutex::new(None),
             ending: Mutex::new(None),
@@ -293,6 +303,7 @@ impl Partition {
         }
         self.sh.lpcr.store(0, Ordering::SeqCst);
         self.sh.prtb.store(0, Ordering::SeqCst);
+        self.io.reset();
         self.papr.reset(&self.config);
         for t in self.terminals.iter() {
             t.reset();

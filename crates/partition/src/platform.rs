@@ -36,6 +36,9 @@ impl Platform for Partition {
     fn rtc(&self) -> &Rtc {
         &self.rtc
     }
+    fn vio(&self) -> &papr::vio::VioBus {
+        &self.io.vio
+    }
 
     fn of_client(&self, cpu: &mut Cpu, args: u64) -> HcallFlow {
         let mut slot = self.of.lock().unwrap_or_else(PoisonError::into_inner);

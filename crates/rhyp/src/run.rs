@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use partition::io::IoSlots;
 use partition::papr::{IrqChoice, MmuChoice, PartitionConfig};
 use partition::{Accel, JitOptions};
 use partition::{BootError, BootImages, MODELS, Model, Nvram, Outcome, Partition};
@@ -72,8 +73,8 @@ pub fn start(
         Some(p) => Nvram::open(p).map_err(|e| Failure::usage(format!("--nvram {}: {e}", p.display())))?,
     };
     let console = Console::new(kind, on_output)?;
-    let partition =
-        Partition::new(config, images, Arc::new(console.backend()), nvram).map_err(boot_failure)?;
+    let partition = Partition::new(config, images, Arc::new(console.backend()), nvram, &IoSlots::default())
+        .map_err(boot_failure)?;
     partition.set_accel(accel(m));
     let started = std::time::Instant::now();
     let guard = console.attach(&partition)?;

@@ -39,6 +39,7 @@ impl Machine {
             intc: &p.intc,
             terminals: &p.terminals,
             nvram: &p.nvram,
+            vio: &p.vio,
             bootargs: "",
             initrd: None,
             boot_kernel: None,

@@ -12,6 +12,7 @@ fn tree(p: &TestPlatform) -> DeviceTree {
         intc: p.intc(),
         terminals: p.terminals(),
         nvram: p.nvram(),
+        vio: p.vio(),
         bootargs: "console=hvc0",
         initrd: Some((0x300_0000, 0x1234)),
         boot_kernel: None,

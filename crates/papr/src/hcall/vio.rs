@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use device::{DmaAccess, DmaFault, DmaSpace};
+use mem::{GuestRam, Pieces};
 use serde::{Deserialize, Serialize};
 
 use super::{Ctx, Row, row};
@@ -69,6 +71,31 @@ impl TceTable {
         let offset = ioba & !(u64::MAX << self.shift);
         let page = tce & u64::MAX << self.shift;
         (tce & right != 0).then_some((page | offset, (1 << self.shift) - offset))
+    }
+}
+
+/// A window and the memory behind it, for a device.
+pub struct TceSpace {
+    /// The window.
+    pub table: Arc<TceTable>,
+    /// The memory.
+    pub ram: Arc<GuestRam>,
+}
+
+impl DmaSpace for TceSpace {
+    fn map(&self, ioba: u64, len: u64, access: DmaAccess) -> Result<Pieces, DmaFault> {
+        let mut pieces = Pieces::new(self.ram.clone());
+        let (mut at, mut left) = (ioba, len);
+        // A window has at most 2^28 pages: no request goes round more often.
+        while left > 0 {
+            let fault = DmaFault(at);
+            let (ra, room) = self.table.translate(at, access == DmaAccess::Write).ok_or(fault)?;
+            let n = room.min(left);
+            pieces.push(ra, n).map_err(|_| fault)?;
+            left -= n;
+            at = at.checked_add(n).ok_or(fault)?;
+        }
+        Ok(pieces)
     }
 }
 
@@ -140,7 +167,24 @@ impl TceTables {
             }
         }
         let fresh = fresh.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::take(&mut *all);
+        for (liobn, new) in fresh {
+            // A device may hold the window that was there: it stays the same one.
+            let same = |o: &&Arc<TceTable>| {
+                (o.start, o.shift, o.entries.len()) == (new.start, new.shift, new.entries.len())
+            };
+            let kept = match old.get(&liobn).filter(same) {
+                Some(o) => {
+                    for (to, from) in o.entries.iter().zip(&new.entries) {
+                        to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+                    }
+                    o.clone()
+                }
+                None => new,
+            };
+            all.insert(liobn, kept);
+        }
         Ok(())
     }
 }
@@ -212,25 +256,28 @@ fn put_tce_indirect(c: &mut Ctx) -> HResult {
 
 /// ( unit queue length -- )
 fn reg_crq(c: &mut Ctx) -> HResult {
-    c.p.vio().register_crq(c.arg(0), c.arg(1), c.arg(2))
+    let (queue, len) = (c.arg(1), c.arg(2));
+    c.p.vio().call(c.arg(0), |d| d.register_crq(queue, len))
 }
 
 /// ( unit -- )
 fn free_crq(c: &mut Ctx) -> HResult {
-    c.p.vio().free_crq(c.arg(0))
+    c.p.vio().call(c.arg(0), |d| d.free_crq())
 }
 
 /// ( unit mode -- )
 fn vio_signal(c: &mut Ctx) -> HResult {
-    c.p.vio().signal(c.arg(0), c.arg(1))
+    let mode = c.arg(1);
+    c.p.vio().call(c.arg(0), |d| d.signal(mode))
 }
 
 /// ( unit high low -- )
 fn send_crq(c: &mut Ctx) -> HResult {
-    c.p.vio().send_crq(c.arg(0), [c.arg(1), c.arg(2)])
+    let message = [c.arg(1), c.arg(2)];
+    c.p.vio().call(c.arg(0), |d| d.send_crq(message))
 }
 
 /// ( unit -- )
 fn enable_crq(c: &mut Ctx) -> HResult {
-    c.p.vio().enable_crq(c.arg(0))
+    c.p.vio().call(c.arg(0), |d| d.enable_crq())
 }

@@ -1,0 +1,118 @@
+//! Disks and network adapters of a partition: from what was asked for to devices on their buses.
+
+use std::sync::Arc;
+
+use block::Disk;
+use device::irq::lisn;
+use device::{IrqController, IrqKind, IrqLine, VioWindow};
+use devices::intc::Intc;
+use mem::GuestRam;
+use net::Port;
+use papr::PaprState;
+use papr::hcall::vio::TceSpace;
+use papr::vio::VioBus;
+
+use crate::BootError;
+
+/// Where a disk is attached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DiskBus {
+    /// virtio-blk on the PCI host bridge.
+    Virtio,
+    /// A logical unit of the partition's virtual SCSI adapter.
+    Vscsi,
+}
+
+/// One disk.
+#[derive(Clone)]
+pub struct DiskSlot {
+    /// What it holds.
+    pub disk: Arc<dyn Disk>,
+    /// Where it is attached.
+    pub bus: DiskBus,
+    /// A CD-ROM: 2,048-byte blocks, removable, read-only.
+    pub cdrom: bool,
+}
+
+/// What kind of adapter a network is reached through.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NicModel {
+    /// virtio-net on the PCI host bridge.
+    Virtio,
+    /// `IBM,l-lan`, the virtual Ethernet of LoPAR.
+    Veth,
+}
+
+/// One network adapter.
+#[derive(Clone)]
+pub struct NicSlot {
+    /// The network.
+    pub port: Arc<dyn Port>,
+    /// The adapter.
+    pub model: NicModel,
+    /// Its address.
+    pub mac: [u8; 6],
+}
+
+/// The devices to make, in the order they were asked for.
+#[derive(Clone, Default)]
+pub struct IoSlots {
+    /// Disks.
+    pub disks: Vec<DiskSlot>,
+    /// Network adapters.
+    pub nics: Vec<NicSlot>,
+}
+
+/// The devices of a partition that stand on a bus.
+#[derive(Default)]
+pub(crate) struct Io {
+    /// Below `/vdevice`.
+    pub vio: VioBus,
+}
+
+/// What devices are connected to while a partition is put together.
+pub(crate) struct Backplane<'a> {
+    pub intc: &'a Intc,
+    pub papr: &'a PaprState,
+    pub ram: &'a Arc<GuestRam>,
+    /// The next free interrupt source of [`lisn::VIO`].
+    pub next_vio: u32,
+}
+
+impl Backplane<'_> {
+    /// An edge interrupt for a virtual adapter.
+    pub fn vio_line(&mut self) -> Result<IrqLine, BootError> {
+        let n = self.next_vio;
+        if n >= lisn::VIO.end {
+            return Err(BootError::Internal("too many virtual adapters".into()));
+        }
+        self.next_vio += 1;
+        self.intc.claim(n, IrqKind::Msi).map_err(|e| BootError::Internal(e.to_string()))
+    }
+
+    /// A DMA window of 4 KiB pages from I/O address 0.
+    pub fn window(&self, w: VioWindow) -> Result<Arc<TceSpace>, BootError> {
+        let full = || BootError::Internal(format!("DMA window {:#x} cannot be made", w.liobn));
+        let windows = self.papr.dma_windows();
+        windows.create(w.liobn, 0, 12, (w.size >> 12) as usize).map_err(|_| full())?;
+        let table = windows.get(w.liobn.into()).ok_or_else(full)?;
+        Ok(Arc::new(TceSpace { table, ram: self.ram.clone() }))
+    }
+}
+
+impl Io {
+    /// Makes the devices.
+    pub fn build(slots: &IoSlots, _b: &mut Backplane) -> Result<Io, BootError> {
+        let io = Io::default();
+        let IoSlots { disks, nics } = slots;
+        if !disks.is_empty() || !nics.is_empty() {
+            return Err(BootError::Internal("no adapter for disks and networks is there yet".into()));
+        }
+        Ok(io)
+    }
+
+    /// Everything back to power-on.
+    pub fn reset(&self) {
+        self.vio.reset();
+    }
+}
