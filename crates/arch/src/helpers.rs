@@ -216,8 +216,13 @@ impl Cpu {
             let v = self.load(ea.wrapping_add(k), 1)?;
             regs[k as usize / 4] |= v << (24 - 8 * (k % 4));
         }
+        // With RA or RB among the registers to be loaded the form is invalid (Book I, 3.3.6); they are left as they
+        // were, as processors do.
         for k in 0..n.div_ceil(4) as usize {
-            self.st.gpr[(i.rt() as usize + k) % 32] = regs[k];
+            let rt = (i.rt() as usize + k) % 32;
+            if rt != i.rb() as usize && (rt != i.ra() as usize || rt == 0) {
+                self.st.gpr[rt] = regs[k];
+            }
         }
         Ok(())
     }

@@ -129,3 +129,18 @@ fn single_step_and_branch_trace() {
     assert_eq!(run(arch::msr::SE), (3, 0x100c, 1), "nop, b, li");
     assert_eq!(run(arch::msr::BE), (1, 0x1004, 1), "the branch alone");
 }
+
+#[test]
+fn string_loads_leave_their_address_registers_alone() {
+    // li r3,0x4000; lswi r31,r3,32 (r31, r0..r6: r3 stays); li r4,12; mtxer r4; li r5,0x4000; lswx r3,0,r5 (r3, r4, r5: r5
+    // stays); sc 1
+    let code = [0x38604000, 0x7fe304aa, 0x3880000c, 0x7c8103a6, 0x38a04000, 0x7c602c2a, 0x44000022];
+    let mut f = Flat::new("power9", &code);
+    for n in 0..8u64 {
+        f.cpu.sh.ram.write_u32_be(0x4000 + 4 * n, 0x100 + n as u32).unwrap();
+    }
+    f.run();
+    let g = f.cpu.st.gpr;
+    assert_eq!((g[31], g[0], g[2], g[6]), (0x100, 0x101, 0x103, 0x107));
+    assert_eq!((g[3], g[4], g[5]), (0x100, 0x101, 0x4000));
+}

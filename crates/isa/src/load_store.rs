@@ -340,7 +340,8 @@ pub fn lswi<B: Builder>(b: &mut B, i: Insn) -> R<B> {
         let v = b.op2i(Op2::Shl, v, 24 - 8 * (k as u64 % 4));
         regs[k as usize / 4] = b.op2(Op2::Or, regs[k as usize / 4], v);
     }
-    for k in 0..n.div_ceil(4) {
+    // With RA among the registers to be loaded the form is invalid (Book I, 3.3.6); RA is left as it was, as processors do.
+    for k in (0..n.div_ceil(4)).filter(|k| (i.rt() + k) % 32 != i.ra()) {
         b.set_gpr((i.rt() + k) % 32, regs[k as usize]);
     }
     Ok(())
