@@ -37,21 +37,35 @@ pub enum Gso {
 /// An adapter, as a network hands frames to it; called on the network's threads.
 pub trait Nic: Send + Sync {
     /// Takes a frame. `false`: no room; the network drops it, or holds it back until [`Port::room`] is called.
+    /// A frame that the adapter does not want, now or ever, counts as taken.
     fn deliver(&self, frame: &[u8], offload: Offload) -> bool;
     /// Whether frames with [`Offload::checksum`] and [`Offload::gso`] may be handed over now.
     fn takes_offloads(&self) -> bool;
+    /// A batch has been handed over: whoever held an interrupt back raises it now. Every network calls this after one
+    /// or more frames, on the same thread.
+    fn done(&self) {}
+    /// The address the adapter has now, or none if it takes frames of any address (a bridge to somewhere else).
+    fn mac(&self) -> Option<[u8; 6]> {
+        None
+    }
 }
 
-/// The end of a network that an adapter is plugged into.
+/// The end of a network that an adapter is plugged into. When the last reference goes, threads and child processes
+/// behind it end.
 pub trait Port: Send + Sync {
-    /// Plugs the adapter in; frames begin to arrive.
+    /// Plugs the adapter in; frames begin to arrive. The port does not keep the adapter alive.
     fn connect(&self, nic: Arc<dyn Nic>);
-    /// A frame from the adapter; must not block for long. A frame that finds no room is dropped.
+    /// A frame from the adapter; must not block for long. A frame that finds no room is dropped. Checksum and
+    /// segmentation may be left to do in any frame: what the network cannot hand on, the port does itself.
     fn send(&self, frame: &[u8], offload: Offload);
     /// The adapter has room again after it refused a frame.
     fn room(&self) {}
-    /// Whether frames may be handed in with checksum and segmentation left to do.
+    /// Whether checksum and segmentation left to do cost nothing here.
     fn takes_offloads(&self) -> bool {
         false
+    }
+    /// The priority of a trunk adapter: what matches no address of a switch goes to the one with the lowest.
+    fn trunk(&self) -> Option<u8> {
+        None
     }
 }
