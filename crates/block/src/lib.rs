@@ -2,11 +2,17 @@
 //! What lies behind one (a raw file, qcow2, ...) stands in a file of its own.
 #![forbid(unsafe_code)]
 
+pub mod image;
+pub mod overlay;
 pub mod pool;
 pub mod raw;
+#[cfg(test)]
+mod testing;
 
 use mem::Pieces;
 
+pub use image::Format;
+pub use overlay::Overlay;
 pub use raw::Raw;
 
 /// Bytes of a sector: the unit of sizes, and what every request is a multiple of.
@@ -77,7 +83,8 @@ pub enum Op {
     },
 }
 
-/// Called once when a request has ended, on a thread of the disk's.
+/// Called once when a request has ended: on a thread of the disk's, or on the caller's before `submit` returns. So
+/// nobody holds a lock over `submit` that this takes.
 pub type Done = Box<dyn FnOnce(Result<(), IoError>) + Send>;
 
 /// A disk.
@@ -93,6 +100,34 @@ pub trait Disk: Send + Sync {
     fn read_now(&self, offset: u64, out: &mut [u8]) -> Result<(), IoError>;
     /// Waits until no request is under way.
     fn drain(&self);
+}
+
+/// What a disk does with the host's page cache.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Cache {
+    /// Writes are done when the host's cache has them; flushes make them stable.
+    #[default]
+    Writeback,
+    /// Every write is stable when it is done.
+    Writethrough,
+    /// Past the host's page cache where it lets us; flushes are still needed.
+    None,
+    /// Flushes do nothing: for what may be lost.
+    Unsafe,
+}
+
+/// Refuses a request that a disk of `size` bytes cannot carry out.
+pub fn refuse(op: &Op, size: u64, read_only: bool) -> Result<(), IoError> {
+    let (offset, len, writes) = match op {
+        Op::Read { offset, into } => (*offset, into.len(), false),
+        Op::Write { offset, from } => (*offset, from.len(), true),
+        Op::Flush => (0, 0, false),
+        Op::Discard { offset, len } | Op::WriteZeroes { offset, len, .. } => (*offset, *len, true),
+    };
+    if writes && read_only {
+        return Err(IoError::ReadOnly);
+    }
+    check_range(size, offset, len)
 }
 
 /// Refuses what lies outside a disk of `size` bytes or is not a multiple of a sector.

@@ -8,63 +8,103 @@ use std::sync::Arc;
 use rustix::fs::FallocateFlags;
 
 use crate::pool::Pool;
-use crate::{Disk, Done, IoError, Op, SECTOR, check_range};
+use crate::{Cache, Disk, Done, IoError, Op, SECTOR, refuse};
 
 /// Threads a disk has at most: as many requests are with the host at once.
 const THREADS: usize = 16;
 
 /// A raw image.
 pub struct Raw {
-    file: Arc<File>,
+    files: Arc<Files>,
     size: u64,
     read_only: bool,
     pool: Pool,
 }
 
+struct Files {
+    file: File,
+    /// The same, past the host's page cache.
+    direct: Option<File>,
+    cache: Cache,
+}
+
 impl Raw {
     /// A disk of what the file holds now; a last part of a sector is left out.
     pub fn new(file: File, read_only: bool) -> std::io::Result<Self> {
+        Raw::with_cache(file, None, read_only, Cache::Writeback)
+    }
+
+    /// The same with a choice of caching. `direct` is the same file opened with `O_DIRECT`; requests that are not
+    /// aligned as the host wants it go through the page cache all the same.
+    pub fn with_cache(
+        file: File,
+        direct: Option<File>,
+        read_only: bool,
+        cache: Cache,
+    ) -> std::io::Result<Self> {
         use std::io::{Seek, SeekFrom};
         let size = (&file).seek(SeekFrom::End(0))? / SECTOR * SECTOR;
-        Ok(Raw { file: Arc::new(file), size, read_only, pool: Pool::new("disk", THREADS) })
+        let files = Arc::new(Files { file, direct, cache });
+        Ok(Raw { files, size, read_only, pool: Pool::new("disk", THREADS) })
     }
 }
 
-fn carry_out(file: &File, op: Op) -> Result<(), IoError> {
-    let space = |flags, offset, len| rustix::fs::fallocate(file, flags, offset, len);
-    match op {
-        Op::Read { offset, into } => {
-            let len = into.read_from_file(file.as_fd(), offset)?;
-            // The file was made shorter behind our back.
-            into.slice(len, into.len() - len).fill(0);
-            Ok(())
-        }
-        Op::Write { offset, from } => {
-            let len = from.write_to_file(file.as_fd(), offset)?;
-            if len == from.len() { Ok(()) } else { Err(IoError::NoSpace) }
-        }
-        Op::Flush => Ok(file.sync_data()?),
-        Op::Discard { offset, len } => {
-            // Only advice: a file system that cannot is no failure.
-            let _ = space(FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, offset, len);
-            Ok(())
-        }
-        Op::WriteZeroes { offset, len, unmap } => {
-            let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-            let zero = FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE;
-            if unmap && space(hole, offset, len).is_ok() || space(zero, offset, len).is_ok() {
-                return Ok(());
-            }
-            let zeros = vec![0; len.min(1 << 20) as usize];
-            let mut done = 0;
-            while done < len {
-                let n = (len - done).min(zeros.len() as u64);
-                file.write_all_at(&zeros[..n as usize], offset + done)?;
-                done += n;
-            }
-            Ok(())
+impl Files {
+    /// Tries past the page cache first if that was asked for.
+    fn transfer(&self, call: impl Fn(&File) -> std::io::Result<u64>) -> std::io::Result<u64> {
+        match self.direct.as_ref().map(&call) {
+            Some(Err(e)) if e.kind() == std::io::ErrorKind::InvalidInput => call(&self.file),
+            Some(r) => r,
+            None => call(&self.file),
         }
     }
+
+    fn carry_out(&self, op: Op) -> Result<(), IoError> {
+        let file = &self.file;
+        let space = |flags, offset, len| rustix::fs::fallocate(file, flags, offset, len);
+        let changes = matches!(op, Op::Write { .. } | Op::WriteZeroes { .. });
+        match op {
+            Op::Read { offset, into } => {
+                let len = self.transfer(|f| into.read_from_file(f.as_fd(), offset))?;
+                // The file was made shorter behind our back.
+                into.slice(len, into.len() - len).fill(0);
+            }
+            Op::Write { offset, from } => {
+                let len = self.transfer(|f| from.write_to_file(f.as_fd(), offset))?;
+                if len != from.len() {
+                    return Err(IoError::NoSpace);
+                }
+            }
+            Op::Flush if self.cache == Cache::Unsafe => {}
+            Op::Flush => file.sync_data()?,
+            Op::Discard { offset, len } => {
+                // Only advice: a file system that cannot is no failure.
+                let _ = space(FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, offset, len);
+            }
+            Op::WriteZeroes { offset, len, unmap } => {
+                let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+                let zero = FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE;
+                if !(unmap && space(hole, offset, len).is_ok() || space(zero, offset, len).is_ok()) {
+                    write_zeros(file, offset, len)?;
+                }
+            }
+        }
+        if changes && self.cache == Cache::Writethrough {
+            file.sync_data()?;
+        }
+        Ok(())
+    }
+}
+
+fn write_zeros(file: &File, offset: u64, len: u64) -> std::io::Result<()> {
+    let zeros = vec![0; len.min(1 << 20) as usize];
+    let mut done = 0;
+    while done < len {
+        let n = (len - done).min(zeros.len() as u64);
+        file.write_all_at(&zeros[..n as usize], offset + done)?;
+        done += n;
+    }
+    Ok(())
 }
 
 impl Disk for Raw {
@@ -77,29 +117,18 @@ impl Disk for Raw {
     }
 
     fn submit(&self, op: Op, done: Done) {
-        let (range, writes) = match &op {
-            Op::Read { offset, into } => ((*offset, into.len()), false),
-            Op::Write { offset, from } => ((*offset, from.len()), true),
-            Op::Flush => ((0, 0), false),
-            Op::Discard { offset, len } | Op::WriteZeroes { offset, len, .. } => ((*offset, *len), true),
-        };
-        let refused = if writes && self.read_only {
-            Err(IoError::ReadOnly)
-        } else {
-            check_range(self.size, range.0, range.1)
-        };
-        if refused.is_err() {
-            return done(refused);
+        if let Err(e) = refuse(&op, self.size, self.read_only) {
+            return done(Err(e));
         }
-        let file = self.file.clone();
-        self.pool.run(move || done(carry_out(&file, op)));
+        let files = self.files.clone();
+        self.pool.run(move || done(files.carry_out(op)));
     }
 
     fn read_now(&self, offset: u64, out: &mut [u8]) -> Result<(), IoError> {
         if out.len() as u64 > self.size || offset > self.size - out.len() as u64 {
             return Err(IoError::OutOfRange);
         }
-        Ok(self.file.read_exact_at(out, offset)?)
+        Ok(self.files.file.read_exact_at(out, offset)?)
     }
 
     fn drain(&self) {

@@ -26,6 +26,7 @@ use mem::GuestRam;
 use papr::{End, PaprState, PartitionConfig};
 
 pub use arch::model::{MODELS, Model};
+pub use block;
 pub use boot::{BootError, BootImages};
 pub use cpu::{Accel, JitOptions, Stats as TranslationStats};
 pub use devices::nvram::{Nvram, NvramError};

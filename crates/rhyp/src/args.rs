@@ -104,6 +104,13 @@ pub struct MachineArgs {
     /// File that keeps the non-volatile memory (made when it is not there).
     #[arg(long, value_name = "FILE")]
     pub nvram: Option<PathBuf>,
+    /// A disk: an image file, raw or qcow2, or a block device. snapshot forgets all changes at the end. Commas in the
+    /// file's name are doubled.
+    #[arg(
+        long = "disk",
+        value_name = "FILE[,format=raw|qcow2][,bus=virtio|vscsi][,readonly][,snapshot][,cdrom][,cache=writeback|none|writethrough|unsafe]"
+    )]
+    pub disks: Vec<String>,
     /// Name of the partition.
     #[arg(long, value_name = "NAME", default_value = "rhyp")]
     pub name: String,

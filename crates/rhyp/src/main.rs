@@ -4,6 +4,7 @@
 mod args;
 mod console;
 mod demo;
+mod disk;
 mod error;
 mod run;
 mod size;

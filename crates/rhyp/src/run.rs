@@ -72,9 +72,10 @@ pub fn start(
         None => Nvram::volatile(),
         Some(p) => Nvram::open(p).map_err(|e| Failure::usage(format!("--nvram {}: {e}", p.display())))?,
     };
+    let slots = IoSlots { disks: crate::disk::open_all(&m.disks)?, ..IoSlots::default() };
     let console = Console::new(kind, on_output)?;
-    let partition = Partition::new(config, images, Arc::new(console.backend()), nvram, &IoSlots::default())
-        .map_err(boot_failure)?;
+    let partition =
+        Partition::new(config, images, Arc::new(console.backend()), nvram, &slots).map_err(boot_failure)?;
     partition.set_accel(accel(m));
     let started = std::time::Instant::now();
     let guard = console.attach(&partition)?;
