@@ -17,8 +17,6 @@ usage: cargo xtask CHORE
     --guests NAME  only the guest tests whose names contain NAME
     --peer qemu    run the guests under QEMU instead, to test the tests
   lint           the house rules alone
-  bench          speed of the engines and of a boot
-    --peer         beside QEMU, as a ratio
   guests         fetch every guest the tests boot (kernels, busybox, installer, tools) into the user's cache";
 
 fn main() -> ExitCode {
@@ -42,10 +40,9 @@ fn run() -> Result<()> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
         ["test", options @ ..] => test::run(root, &test::Options::parse(options)?),
-        ["bench"] => bench::run(root, false),
-        ["bench", "--peer"] => bench::run(root, true),
+        ["bench", options @ ..] => bench::run(root, &bench::Options::parse(options)?),
         ["lint"] => lint::run(root),
         ["guests"] => fetch::all(),
-        _ => bail!("{USAGE}"),
+        _ => bail!("{USAGE}\n{}", bench::USAGE),
     }
 }

@@ -1,0 +1,112 @@
+//! What the measured machines run: the programs of `guests/bench`, compiled, and the images they are booted from.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use guests::{CacheDir, Guests, INIT_MOUNTS, Initramfs, KernelVersion, Progress};
+
+use super::machine::{QEMU, UP};
+use super::{Machine, Options, Set};
+
+/// Programs and files the benchmarks need, and the packages they come in.
+const TOOLS: &[(&str, &str)] = &[
+    ("gcc", "gcc"),
+    ("/usr/include/stdio.h", "libc6-dev"),
+    (CROSS_GCC, "gcc-powerpc64le-linux-gnu"),
+    ("/usr/powerpc64le-linux-gnu/lib/libc.a", "libc6-dev-ppc64el-cross"),
+    ("busybox", "busybox"),
+];
+const CROSS_GCC: &str = "powerpc64le-linux-gnu-gcc";
+
+/// Both compilers get these: the same optimisation, and no fused operation that the source does not spell out.
+const FLAGS: &[&str] =
+    &["-O2", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", "-fno-math-errno"];
+
+/// `/init` of the guest: `BENCH_SET` and `BENCH_NAMES` come from the kernel's command line.
+const INIT: &str = "IFS=,\n/bench $BENCH_SET $BENCH_NAMES\npoweroff -f\n";
+
+/// Everything compiled and packed.
+pub struct Images {
+    /// The benchmarks for this machine.
+    pub native: PathBuf,
+    /// Linux 6.12.
+    pub kernel: PathBuf,
+    /// An initramfs that says [`UP`] and powers off.
+    pub boot: PathBuf,
+    /// An initramfs with the benchmarks.
+    pub bench: PathBuf,
+    built: PathBuf,
+}
+
+impl Images {
+    /// Compiles and packs what `options` need, installing compilers that are missing.
+    pub fn prepare(root: &Path, options: &Options) -> Result<Self> {
+        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+        let out = target.join("bench");
+        std::fs::create_dir_all(&out)?;
+        crate::test::install_missing(root, TOOLS)?;
+        if options.peer {
+            crate::test::install_missing(root, &[(QEMU, "qemu-system-ppc")])?;
+        }
+        let native = out.join("bench-native");
+        let guest = out.join("bench-ppc64le");
+        // The sources' fused operations are one instruction where the host has it and a library call elsewhere.
+        let has_fma = std::fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains(" fma "));
+        compile(root, "gcc", if has_fma { &["-mfma"] } else { &[] }, &native)?;
+        compile(root, CROSS_GCC, &["-mcpu=power8", "-static"], &guest)?;
+
+        let guests = Guests::open(CacheDir::user()?, Progress::auto());
+        let kernel = guests.kernel(KernelVersion::V6_12)?.vmlinux;
+        let busybox = guests.busybox()?;
+        let (boot, bench) = (out.join("boot.gz"), out.join("bench.gz"));
+        let script = format!("{INIT_MOUNTS}echo {UP}\npoweroff -f\n");
+        Initramfs::new().busybox(&busybox).init(&script).write(&boot)?;
+        let script = format!("{INIT_MOUNTS}{INIT}");
+        Initramfs::new().busybox(&busybox).init(&script).host_file("bench", &guest)?.write(&bench)?;
+        Ok(Self { native, kernel, boot, bench, built: target.join("release/rhyp") })
+    }
+
+    /// The initramfs of a set.
+    pub fn initrd(&self, set: Set) -> &Path {
+        if set == Set::Boot { &self.boot } else { &self.bench }
+    }
+
+    /// The measured rhyp.
+    pub fn rhyp(&self, options: &Options) -> Machine {
+        let program = options.rhyp.clone().unwrap_or_else(|| self.built.clone());
+        Machine::Rhyp(program, options.arguments.clone())
+    }
+
+    /// What stands beside it.
+    pub fn peer(&self, options: &Options) -> Option<Machine> {
+        if options.peer {
+            return Some(Machine::Qemu);
+        }
+        if options.versus.is_none() && options.versus_rhyp.is_none() {
+            return None;
+        }
+        let program = options
+            .versus_rhyp
+            .clone()
+            .or_else(|| options.rhyp.clone())
+            .unwrap_or_else(|| self.built.clone());
+        Some(Machine::Rhyp(program, options.versus.clone().unwrap_or_default()))
+    }
+}
+
+fn compile(root: &Path, compiler: &str, flags: &[&str], out: &Path) -> Result<()> {
+    let folder = root.join("guests/bench");
+    let mut sources = Vec::new();
+    for entry in std::fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|e| e == "c") {
+            sources.push(path);
+        }
+    }
+    sources.sort();
+    let mut command = Command::new(compiler);
+    command.args(FLAGS).args(flags).arg("-o").arg(out).args(sources).arg("-lm");
+    let status = command.status().with_context(|| compiler.to_owned())?;
+    if status.success() { Ok(()) } else { bail!("{command:?} failed") }
+}
