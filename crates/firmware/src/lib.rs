@@ -5,9 +5,11 @@
 //! [`of_client::OfHost`], the device tree is a [`device::DeviceTree`].
 #![forbid(unsafe_code)]
 
+pub mod boot;
 pub mod cas;
 pub mod claims;
 pub mod elf;
+pub mod files;
 pub mod of_client;
 pub mod partition_table;
 pub mod stub;

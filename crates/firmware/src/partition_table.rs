@@ -9,6 +9,12 @@ use serde::{Deserialize, Serialize};
 const MAX_LOGICAL: u32 = 128;
 /// Most entries of a GPT.
 const MAX_GPT: u32 = 1024;
+/// Type of a PReP boot partition in a PC table.
+const PREP: u8 = 0x41;
+/// Its type in a GPT: 9E1A2D38-C612-4316-AA26-8B49521E5A8B as it is stored.
+const PREP_GUID: [u8; 16] = [
+    0x38, 0x2D, 0x1A, 0x9E, 0x12, 0xC6, 0x16, 0x43, 0xAA, 0x26, 0x8B, 0x49, 0x52, 0x1E, 0x5A, 0x8B,
+];
 /// Largest block of a disk, in bytes.
 pub const MAX_BLOCK_SIZE: u32 = 1 << 16;
 
@@ -51,6 +57,32 @@ impl Disk<'_> {
         }
     }
 
+    /// Whether partition `number` is one for a Power boot program (type 0x41, or the GUID for it).
+    pub fn is_prep(&mut self, number: u32) -> bool {
+        let Some(table) = number.checked_sub(1).and_then(|_| self.pc_table(0)) else { return false };
+        if table.iter().any(|e| e.kind == 0xEE) {
+            return self.gpt_entry(number).is_some_and(|e| e.starts_with(&PREP_GUID));
+        }
+        table.get(number as usize - 1).is_some_and(|e| e.kind == PREP)
+    }
+
+    /// Bytes at an offset, whatever the blocks.
+    pub fn bytes(&mut self, offset: u64, len: usize) -> Option<Vec<u8>> {
+        let size = u64::from(self.block_size);
+        let first = offset / size * size;
+        let end = offset.checked_add(len as u64)?.checked_next_multiple_of(size)?;
+        if end > self.blocks.checked_mul(size)? {
+            return None;
+        }
+        let mut bytes = vec![0; (end - first) as usize];
+        if !(self.read)(first, &mut bytes) {
+            return None;
+        }
+        let mut bytes = bytes.split_off((offset - first) as usize);
+        bytes.truncate(len);
+        Some(bytes)
+    }
+
     /// Logical partition `index`, counted from 0, of the extended partition at a block.
     fn logical(&mut self, extended: u64, index: u32) -> Option<Extent> {
         if index >= MAX_LOGICAL {
@@ -66,12 +98,19 @@ impl Disk<'_> {
     }
 
     fn gpt(&mut self, number: u32) -> Option<Extent> {
+        let entry = self.gpt_entry(number)?;
+        let (first, last) = (le64(&entry, 32)?, le64(&entry, 40)?);
+        self.extent(first, last.checked_sub(first)?.checked_add(1)?)
+    }
+
+    /// A GPT's entry, if it is in use.
+    fn gpt_entry(&mut self, number: u32) -> Option<Vec<u8>> {
         let header = self.block(1)?;
         if !header.starts_with(b"EFI PART") {
             return None;
         }
         let (entries, count, size) = (le64(&header, 72)?, le32(&header, 80)?, le32(&header, 84)?);
-        if !(128..=4096).contains(&size) || number > count.min(MAX_GPT) {
+        if !(128..=4096).contains(&size) || number == 0 || number > count.min(MAX_GPT) {
             return None;
         }
         let offset = entries.checked_mul(self.block_size.into())?;
@@ -80,11 +119,7 @@ impl Disk<'_> {
         let mut bytes = self.block(offset / u64::from(self.block_size))?;
         // An entry is smaller than a block or begins with one, as far as it matters.
         let entry = bytes.split_off(offset as usize % block);
-        if entry.iter().take(16).all(|&b| b == 0) {
-            return None;
-        }
-        let (first, last) = (le64(&entry, 32)?, le64(&entry, 40)?);
-        self.extent(first, last.checked_sub(first)?.checked_add(1)?)
+        if entry.iter().take(16).all(|&b| b == 0) { None } else { Some(entry) }
     }
 
     /// The extent of so many blocks, if the disk has them.

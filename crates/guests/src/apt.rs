@@ -21,8 +21,8 @@ const LISTS_ARE_FRESH_FOR: Duration = Duration::from_secs(24 * 3600);
 /// Keyring of the Debian archive, used when the host's source entry names none.
 const DEBIAN_KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// The Debian release guests are taken from.
-const RELEASE: &str = "bookworm";
+/// The Debian release guests are taken from unless another is asked for.
+pub(crate) const RELEASE: &str = "bookworm";
 
 /// Suite names by which a source that was never updated is taken for one of Debian's.
 const DEBIAN_SUITES: &[&str] = &[
@@ -56,12 +56,20 @@ impl Apt {
     /// # Errors
     /// [`GuestsError::NoApt`] or [`GuestsError::NoDebianSource`] if the host cannot serve, others as they come.
     pub(crate) fn open(root: PathBuf, progress: Progress) -> Result<Self> {
+        Self::open_release(root, RELEASE, progress)
+    }
+
+    /// As [`Apt::open`] for a release of the caller's choice; each needs a root of its own.
+    ///
+    /// # Errors
+    /// As [`Apt::open`].
+    pub(crate) fn open_release(root: PathBuf, release: &str, progress: Progress) -> Result<Self> {
         for program in ["apt-get", "apt-cache", "dpkg-deb"] {
             if !in_path(program) {
                 return Err(GuestsError::NoApt { missing: program });
             }
         }
-        let sources = derive_sources(&host_targets()?, &|path| fs::read_to_string(path).ok());
+        let sources = derive_sources(&host_targets()?, release, &|path| fs::read_to_string(path).ok());
         if sources.is_empty() {
             return Err(GuestsError::NoDebianSource);
         }
@@ -131,6 +139,40 @@ impl Apt {
         arguments.extend_from_slice(packages);
         self.get(&arguments, dir, &step)?;
         debs(dir)
+    }
+
+    /// Downloads packages and all they depend on into `dir`, where what is there already stays and is used; returns
+    /// their files in the order in which apt would install them.
+    pub(crate) fn download_in_order(
+        &mut self,
+        packages: &[&str],
+        dir: &Path,
+        what: &str,
+    ) -> Result<Vec<PathBuf>> {
+        let step = self.progress.step(what);
+        let partial = dir.join("partial");
+        fs::create_dir_all(&partial).map_err(at(&partial))?;
+        let archives = format!("Dir::Cache::archives={}", dir.display());
+        let mut arguments = vec!["-o", &archives, "--yes", "--no-install-recommends"];
+        let plan = [&arguments[..], &["install", "--simulate", "-qq"], packages].concat();
+        let files: Vec<PathBuf> =
+            self.read("apt-get", &plan)?.lines().filter_map(planned_file).map(|f| dir.join(f)).collect();
+        arguments.extend(["install", "--download-only"]);
+        arguments.extend_from_slice(packages);
+        self.get(&arguments, dir, &step)?;
+        match files.iter().find(|f| !f.is_file()) {
+            Some(f) => {
+                Err(GuestsError::BadFile { path: f.clone(), what: "apt-get did not download it".to_owned() })
+            }
+            None => Ok(files),
+        }
+    }
+
+    /// The archives packages come from, as a source list for the guest: its own keyring replaces the host's.
+    pub(crate) fn sources_for_guest(&self) -> Result<String> {
+        let path = self.root.join("sources/rhyp.sources");
+        let text = fs::read_to_string(&path).map_err(at(&path))?;
+        Ok(guest_sources(&text))
     }
 
     /// Unpacks a package file into `dir`, over what is there.
@@ -354,7 +396,11 @@ fn described_targets(text: &str) -> Vec<HostTarget> {
 /// Writes the private source list: one entry for each Debian archive of the host and suite we want.
 ///
 /// `read` returns the text of one of the host's source files. The result is empty if no archive is Debian's.
-fn derive_sources(targets: &[HostTarget], read: &dyn Fn(&str) -> Option<String>) -> String {
+fn derive_sources(
+    targets: &[HostTarget],
+    release: &str,
+    read: &dyn Fn(&str) -> Option<String>,
+) -> String {
     let mut entries = BTreeSet::new();
     for target in targets.iter().filter(|target| is_debian(target)) {
         let security = target.release.contains("security") || target.release.ends_with("/updates");
@@ -362,7 +408,7 @@ fn derive_sources(targets: &[HostTarget], read: &dyn Fn(&str) -> Option<String>)
         let signed_by = signed_by(&target.entry, read);
         for suite in suites {
             let mut entry = format!(
-                "Types: deb\nURIs: {}\nSuites: {RELEASE}{suite}\nComponents: main\n",
+                "Types: deb\nURIs: {}\nSuites: {release}{suite}\nComponents: main\n",
                 target.repository
             );
             if !signed_by.is_empty() {
@@ -450,6 +496,25 @@ fn parse_records(text: &str) -> Vec<Record> {
     records
 }
 
+/// The archive file of a line `Inst NAME (VERSION SOURCE... [ARCHITECTURE])` of apt's plan.
+fn planned_file(line: &str) -> Option<String> {
+    let rest = line.strip_prefix("Inst ")?;
+    let (name, rest) = rest.split_once(' ')?;
+    let (version, rest) = rest.split_once('(')?.1.split_once(' ')?;
+    let architecture = rest.split_once('[')?.1.split_once(']')?.0;
+    Some(format!("{name}_{}_{architecture}.deb", version.replace(':', "%3a")))
+}
+
+/// A source list with the keyring every Debian system has.
+fn guest_sources(text: &str) -> String {
+    let stanzas = text.split("\n\n").map(|stanza| {
+        let fields = |l: &&str| !l.starts_with([' ', '\t']) && !l.starts_with("Signed-By:");
+        let kept: Vec<&str> = stanza.lines().filter(|l| !l.is_empty()).filter(fields).collect();
+        format!("{}\nSigned-By: {DEBIAN_KEYRING}\n", kept.join("\n"))
+    });
+    stanzas.collect::<Vec<_>>().join("\n")
+}
+
 /// Percent of a `dlstatus:ITEM:PERCENT:TEXT` line.
 fn status_percent(line: &str) -> Option<f64> {
     line.strip_prefix("dlstatus:")?.split(':').nth(1)?.parse().ok()
@@ -495,6 +560,20 @@ fn only_deb(dir: &Path) -> Result<PathBuf> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_plan_names_files() {
+        let line = "Inst libuuid1 (1:2.38.1-5+deb12u3 Debian:12.11/stable, Debian-Security:12 [ppc64el]) []";
+        assert_eq!(planned_file(line).unwrap(), "libuuid1_1%3a2.38.1-5+deb12u3_ppc64el.deb");
+        assert_eq!(planned_file("Conf libuuid1 (1 Debian:12 [ppc64el])"), None);
+    }
+
+    #[test]
+    fn sources_for_a_guest_use_its_keyring() {
+        let host = "Types: deb\nURIs: http://x/\nSigned-By: /some/key\n\nTypes: deb\nSigned-By:\n -----BEGIN\n abc\n";
+        let want = format!("Types: deb\nURIs: http://x/\nSigned-By: {DEBIAN_KEYRING}\n\nTypes: deb\nSigned-By: {DEBIAN_KEYRING}\n");
+        assert_eq!(guest_sources(host), want);
+    }
+
     fn target(origin: &str, release: &str, component: &str, repository: &str, entry: &str) -> HostTarget {
         let owned = |s: &str| s.to_owned();
         HostTarget {
@@ -519,7 +598,7 @@ mod tests {
         ];
         let list = "# x\ndeb [arch=amd64 signed-by=/k/a.gpg,/k/b.gpg] http://mirror.example/debian bookworm main\n\
                     deb [signed-by=/k/s.gpg] http://mirror.example/sec bookworm-security main\n";
-        let sources = derive_sources(&targets, &|_| Some(list.to_owned()));
+        let sources = derive_sources(&targets, RELEASE, &|_| Some(list.to_owned()));
         assert!(!sources.contains("third"), "{sources}");
         assert!(!sources.contains("cdrom"), "{sources}");
         let entries: Vec<_> = sources.split("\n\n").collect();

@@ -50,6 +50,9 @@ pub enum GuestsError {
         /// What is wrong with it.
         what: String,
     },
+    /// The host cannot make file systems.
+    #[error("mkfs.ext4 was not found: install the package e2fsprogs")]
+    NoMkfs,
     /// Neither `XDG_CACHE_HOME` nor `HOME` is set, so there is no place for the cache.
     #[error("no place for the cache: set XDG_CACHE_HOME or HOME")]
     NoCacheDir,

@@ -18,6 +18,7 @@ mod cache;
 mod cpio;
 mod elf;
 mod error;
+pub mod image;
 mod initramfs;
 mod modules;
 mod progress;
@@ -88,6 +89,13 @@ pub struct Kernel {
     pub vmlinux: PathBuf,
     /// The directory of its modules (`lib/modules/RELEASE`).
     pub modules: PathBuf,
+}
+
+impl Kernel {
+    /// Whether it has a module of that name; what it has built in is none.
+    pub fn has_module(&self, name: &str) -> bool {
+        modules::exists(&self.modules, name)
+    }
 }
 
 /// A statically linked busybox.

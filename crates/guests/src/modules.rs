@@ -30,6 +30,12 @@ pub(crate) fn load(dir: &Path, names: &[&str]) -> Result<Vec<Module>> {
     Ok(loaded)
 }
 
+/// Whether there is a module of that name under `dir`.
+pub(crate) fn exists(dir: &Path, name: &str) -> bool {
+    let mut files = BTreeMap::new();
+    index(dir, &mut files).is_ok() && files.contains_key(&canonical(name))
+}
+
 fn visit(
     dir: &Path,
     files: &BTreeMap<String, PathBuf>,

@@ -5,9 +5,10 @@ use std::sync::PoisonError;
 use firmware::elf::{self, Layout, LoadError, LoadTarget, TargetError};
 use firmware::of_client::{OfClient, OfConfig};
 use firmware::stub;
+use device::DeviceTree;
 use mem::GuestRam;
 
-use crate::{Entry, Partition};
+use crate::{Entry, Partition, firmware_disks};
 
 /// What a partition boots.
 #[derive(Clone, Debug, Default)]
@@ -15,7 +16,7 @@ pub struct BootImages {
     /// Firmware to run instead of the built-in one: a raw image for real address 0, entered at 0x100 with the address
     /// of a flattened device tree in r3, which tells it where the kernel is.
     pub firmware: Option<Vec<u8>>,
-    /// Kernel (or another Open Firmware client), as read from its file; may be empty when there is firmware.
+    /// Kernel (or another Open Firmware client), as read from its file. Empty: firmware boots from a disk.
     pub kernel: Vec<u8>,
     /// Initial RAM disk.
     pub initrd: Option<Vec<u8>>,
@@ -35,6 +36,12 @@ pub enum BootError {
     /// The firmware image does not fit.
     #[error("firmware: {0}")]
     Firmware(LoadError),
+    /// No disk has something to boot.
+    #[error("{0}")]
+    NothingToBoot(String),
+    /// What the disk has cannot be loaded.
+    #[error("boot program at {0}: {1}")]
+    BootProgram(String, LoadError),
     /// The initial RAM disk does not fit.
     #[error("initrd: {0}")]
     Initrd(LoadError),
@@ -75,7 +82,7 @@ impl Partition {
         papr::cas::power_on(self).map_err(|e| BootError::Internal(format!("page table: {e:?}")))?;
         match &self.images.firmware {
             Some(image) => self.load_firmware(image),
-            None => self.load_kernel(),
+            None => self.load_client(),
         }
     }
 
@@ -140,33 +147,34 @@ impl Partition {
         Ok(Entry { nia: 0x100, is_64bit: true, r1: 0, toc: 0, args: [top - TREE_ROOM, 0, 0, 0, 0] })
     }
 
-    /// The built-in firmware: the kernel is its client.
-    fn load_kernel(&self) -> Result<Entry, BootError> {
+    /// The built-in firmware: a kernel, or a boot program that a disk has, is its client.
+    fn load_client(&self) -> Result<Entry, BootError> {
         let layout = Layout::new(self.config.rma_size(), self.config.memory);
         let mut target = Target(&self.sh.ram);
-        let kernel =
-            elf::load_kernel(&self.images.kernel, &layout, &mut target).map_err(BootError::Kernel)?;
+        let from_disk = if self.images.kernel.is_empty() { Some(self.find_boot_program()?) } else { None };
+        let (image, bootargs) = match &from_disk {
+            Some(found) => (&found.program.image, found.args.as_str()),
+            None => (&self.images.kernel, self.images.append.as_str()),
+        };
+        let kernel = elf::load_kernel(image, &layout, &mut target).map_err(|e| match &from_disk {
+            Some(found) => BootError::BootProgram(found.path.clone(), e),
+            None => BootError::Kernel(e),
+        })?;
         let mut claimed = vec![(kernel.low, kernel.high - kernel.low)];
         let mut initrd = None;
-        if let Some(data) = &self.images.initrd {
+        if let (Some(data), None) = (&self.images.initrd, &from_disk) {
             let at = elf::load_initrd(data, &layout, &kernel, &mut target).map_err(BootError::Initrd)?;
             claimed.push((at, data.len() as u64));
             initrd = Some((at, data.len() as u64));
         }
         tracing::info!("{} at {:#x}, entry {:#x}", kernel.name, kernel.low, kernel.entry);
-        let tree = papr::fdt::build(&papr::fdt::TreeInput {
-            config: &self.config,
-            agreement: &self.papr.agreement(),
-            intc: &self.intc,
-            terminals: &self.terminals,
-            nvram: &self.nvram,
-            vio: &self.io.vio,
-            bootargs: &self.images.append,
-            initrd,
-            boot_kernel: None,
-            rtas_base: None,
-            rng_seed: &Self::rng_seed(),
-        });
+        let mut tree = self.firmware_tree(bootargs, initrd);
+        if let Some(found) = &from_disk {
+            tracing::info!("booting from {}", found.path);
+            let chosen = tree.ensure_node(DeviceTree::ROOT, "chosen");
+            tree.set_str(chosen, "bootpath", &found.path);
+            tree.set_str(chosen, "bootargs", &found.args);
+        }
         let config = OfConfig {
             rma_size: layout.rma_size,
             claimed,
@@ -186,6 +194,43 @@ impl Partition {
             is_64bit: kernel.is_64bit,
             r1: self.of_stack(),
             args: [r3, r4, stub::OF_CLIENT_ADDR, 0, 0],
+        })
+    }
+
+    /// What the built-in firmware shows its client.
+    fn firmware_tree(&self, bootargs: &str, initrd: Option<(u64, u64)>) -> DeviceTree {
+        let mut tree = papr::fdt::build(&papr::fdt::TreeInput {
+            config: &self.config,
+            agreement: &self.papr.agreement(),
+            intc: &self.intc,
+            terminals: &self.terminals,
+            nvram: &self.nvram,
+            vio: &self.io.vio,
+            bootargs,
+            initrd,
+            boot_kernel: None,
+            rtas_base: None,
+            rng_seed: &Self::rng_seed(),
+        });
+        firmware_disks::describe(&self.io.firmware_disks, &mut tree);
+        tree
+    }
+
+    /// Looks for something to boot on the disks.
+    fn find_boot_program(&self) -> Result<firmware_disks::Found, BootError> {
+        let disks = &self.io.firmware_disks;
+        let tree = self.firmware_tree("", None);
+        firmware_disks::find(disks, &tree, &self.nvram).ok_or_else(|| {
+            BootError::NothingToBoot(match disks.len() {
+                0 => "there is nothing to boot: name a kernel with --kernel FILE or a disk with --disk FILE".into(),
+                1 => "the disk is not bootable: it has no PReP boot partition with a boot program, and no boot \
+                      script"
+                    .into(),
+                n => format!(
+                    "none of the {n} disks is bootable: they have no PReP boot partition with a boot program, and \
+                     no boot script"
+                ),
+            })
         })
     }
 }

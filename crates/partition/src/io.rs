@@ -13,6 +13,7 @@ use papr::hcall::vio::TceSpace;
 use papr::vio::VioBus;
 
 use crate::BootError;
+use crate::firmware_disks::FirmwareDisk;
 
 /// Where a disk is attached.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,6 +69,8 @@ pub struct IoSlots {
 pub(crate) struct Io {
     /// Below `/vdevice`.
     pub vio: VioBus,
+    /// The disks as firmware reaches them, in the order they were asked for.
+    pub firmware_disks: Vec<FirmwareDisk>,
 }
 
 /// What devices are connected to while a partition is put together.

@@ -4,6 +4,7 @@
 
 mod boot;
 mod env;
+mod firmware_disks;
 pub mod io;
 mod platform;
 mod timer;

@@ -9,7 +9,7 @@ use devices::intc::Intc;
 use devices::nvram::Nvram;
 use devices::rtc::Rtc;
 use devices::vterm::Vterms;
-use firmware::of_client::{BadAddress, CasOutcome, OfHost};
+use firmware::of_client::{BadAddress, CasOutcome, DiskError, DiskInfo, OfHost};
 use papr::{End, HcallFlow, PaprState, PartitionConfig, Platform};
 
 use crate::Partition;
@@ -126,6 +126,13 @@ impl OfHost for Host<'_> {
     }
     fn milliseconds(&mut self) -> u32 {
         (self.p.sh.tb.now() / (arch::time::TB_HZ / 1000)) as u32
+    }
+    fn disk_info(&mut self, path: &str) -> Option<DiskInfo> {
+        self.p.io.firmware_disks.iter().find(|d| d.path == path).map(|d| d.info())
+    }
+    fn disk_read(&mut self, path: &str, offset: u64, buf: &mut [u8]) -> Result<(), DiskError> {
+        let disk = self.p.io.firmware_disks.iter().find(|d| d.path == path).ok_or(DiskError)?;
+        disk.read(offset, buf)
     }
     fn chain(&mut self, entry: u64, args: u64, len: u64) -> bool {
         self.jump = Some((entry, args, len));

@@ -132,8 +132,8 @@ pub struct MachineArgs {
 /// `rhyp run`.
 #[derive(Args, Debug)]
 pub struct RunArgs {
-    /// Kernel: ELF of either byte order, vmlinux or zImage.pseries, gzip'd or not.
-    #[arg(long, value_name = "FILE", required_unless_present = "firmware")]
+    /// Kernel: ELF of either byte order, vmlinux or zImage.pseries, gzip'd or not. Without it, firmware boots from disk.
+    #[arg(long, value_name = "FILE")]
     pub kernel: Option<PathBuf>,
     /// Firmware to run instead of the built-in one: a raw image for real address 0 (SLOF, a boot ROM of test kernels).
     #[arg(long, value_name = "builtin|FILE")]

@@ -24,9 +24,6 @@ const MOST_CPUS: u32 = 256;
 /// Run what the arguments describe.
 pub fn run(a: &RunArgs) -> Result<ExitCode, Failure> {
     let firmware = a.firmware.as_deref().filter(|p| *p != Path::new("builtin"));
-    if firmware.is_none() && a.kernel.is_none() {
-        return Err(Failure::usage("--firmware builtin boots a kernel: name it with --kernel FILE"));
-    }
     let images = BootImages {
         firmware: firmware.map(|p| read("--firmware", p)).transpose()?,
         kernel: a.kernel.as_deref().map(|p| read("--kernel", p)).transpose()?.unwrap_or_default(),
@@ -64,6 +61,7 @@ pub fn start(
         BootError::Kernel(e) => Failure::usage(format!("--kernel {}: {e}", names.kernel)),
         BootError::Firmware(e) => Failure::usage(format!("--firmware {}: {e}", names.firmware)),
         BootError::Initrd(e) => Failure::usage(format!("--initrd {}: {e}", names.initrd)),
+        BootError::NothingToBoot(_) | BootError::BootProgram(..) => Failure::usage(e.to_string()),
         BootError::Memory(_) | BootError::Internal(_) => Failure::internal(e.to_string()),
     };
     let config = config(m)?;
