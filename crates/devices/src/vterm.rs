@@ -81,12 +81,21 @@ impl Vterm {
     /// terminals that put one in.
     pub fn get(&self) -> (u64, [u64; 2]) {
         let mut bytes = [0; BATCH];
+        let len = self.take(&mut bytes);
+        let (high, low) = bytes.split_at(8);
+        let register = |half: &[u8]| half.iter().fold(0, |value, &b| value << 8 | b as u64);
+        (len as u64, [register(high), register(low)])
+    }
+
+    /// Takes input, as much as there is room for; what does not fit stays where it is. Answers how much. Zero bytes
+    /// are kept from carriage returns as [`Self::get`] does it.
+    pub fn take(&self, out: &mut [u8]) -> usize {
         let mut len = 0;
         let mut input = lock(&self.input);
-        while len < BATCH {
+        while len < out.len() {
             match input.bytes.front() {
-                Some(0) if len > 0 && bytes[len - 1] == b'\r' => break,
-                Some(&byte) => bytes[len] = byte,
+                Some(0) if len > 0 && out[len - 1] == b'\r' => break,
+                Some(&byte) => out[len] = byte,
                 None => break,
             }
             input.bytes.pop_front();
@@ -97,9 +106,7 @@ impl Vterm {
         if room {
             self.backend.input_room();
         }
-        let (high, low) = bytes.split_at(8);
-        let register = |half: &[u8]| half.iter().fold(0, |value, &b| value << 8 | b as u64);
-        (len as u64, [register(high), register(low)])
+        len
     }
 
     /// Forgets input that the guest has not read.
@@ -213,6 +220,20 @@ mod tests {
         let sink = Arc::new(Sink { limit: AtomicUsize::new(20), ..Sink::default() });
         let pulses = Arc::new(Pulses::default());
         (sink.clone(), pulses.clone(), Vterm::new(unit, pulses.line(0x1100), sink))
+    }
+
+    #[test]
+    fn small_bites_keep_the_order() {
+        let (_, _, t) = terminal(CONSOLE_UNIT);
+        assert_eq!(t.input(b"one two"), 7);
+        let (mut one, mut text) = ([0], Vec::new());
+        while t.take(&mut one) == 1 {
+            text.push(one[0]);
+        }
+        assert_eq!(text, b"one two");
+        t.input(b"x\r\0");
+        let mut bytes = [0; 8];
+        assert_eq!((t.take(&mut bytes), &bytes[..2]), (2, &b"x\r"[..]));
     }
 
     #[test]

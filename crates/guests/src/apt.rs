@@ -396,11 +396,7 @@ fn described_targets(text: &str) -> Vec<HostTarget> {
 /// Writes the private source list: one entry for each Debian archive of the host and suite we want.
 ///
 /// `read` returns the text of one of the host's source files. The result is empty if no archive is Debian's.
-fn derive_sources(
-    targets: &[HostTarget],
-    release: &str,
-    read: &dyn Fn(&str) -> Option<String>,
-) -> String {
+fn derive_sources(targets: &[HostTarget], release: &str, read: &dyn Fn(&str) -> Option<String>) -> String {
     let mut entries = BTreeSet::new();
     for target in targets.iter().filter(|target| is_debian(target)) {
         let security = target.release.contains("security") || target.release.ends_with("/updates");
@@ -570,7 +566,9 @@ mod tests {
     #[test]
     fn sources_for_a_guest_use_its_keyring() {
         let host = "Types: deb\nURIs: http://x/\nSigned-By: /some/key\n\nTypes: deb\nSigned-By:\n -----BEGIN\n abc\n";
-        let want = format!("Types: deb\nURIs: http://x/\nSigned-By: {DEBIAN_KEYRING}\n\nTypes: deb\nSigned-By: {DEBIAN_KEYRING}\n");
+        let want = format!(
+            "Types: deb\nURIs: http://x/\nSigned-By: {DEBIAN_KEYRING}\n\nTypes: deb\nSigned-By: {DEBIAN_KEYRING}\n"
+        );
         assert_eq!(guest_sources(host), want);
     }
 

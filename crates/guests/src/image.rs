@@ -244,10 +244,7 @@ fn configure(tree: &Tree, request: &ImageRequest, sources: &str, fs_id: &str) ->
     )?;
     text("etc/default/grub.d/timeout.cfg", "GRUB_TIMEOUT=2\nGRUB_CMDLINE_LINUX_DEFAULT=\"\"\n".to_owned())?;
     // A RAM disk for every bus a disk may be on, and no more than that, is a quarter of the usual one.
-    text(
-        "etc/initramfs-tools/conf.d/small",
-        "MODULES=list\nCOMPRESS=lz4\nCOMPRESSLEVEL=1\n".to_owned(),
-    )?;
+    text("etc/initramfs-tools/conf.d/small", "MODULES=list\nCOMPRESS=lz4\nCOMPRESSLEVEL=1\n".to_owned())?;
     let mut modules = String::new();
     for m in ["virtio_pci", "virtio_blk", "virtio_scsi", "ibmvscsi", "sd_mod", "sr_mod", "nvme", "ext4"] {
         let _ = writeln!(modules, "{m}");
@@ -269,8 +266,7 @@ fn make_disk(disk: &Path, root: &Path, size: u64, id: [u8; 16]) -> Result<()> {
         Part { kind: gpt::PREP, id: random_id()?, start: gpt::ALIGN, size: PREP_SIZE, name: "PReP boot" },
         Part { kind: gpt::LINUX, id: random_id()?, start: root_start, size: root_size, name: "root" },
     ];
-    let file =
-        fs::OpenOptions::new().write(true).read(true).create_new(true).open(disk).map_err(at(disk))?;
+    let file = fs::OpenOptions::new().write(true).read(true).create_new(true).open(disk).map_err(at(disk))?;
     file.set_len(size).map_err(at(disk))?;
     let program = ["/usr/sbin/mkfs.ext4", "/sbin/mkfs.ext4", "/usr/bin/mkfs.ext4"];
     let program = program.iter().find(|p| Path::new(p).exists()).ok_or(GuestsError::NoMkfs)?;

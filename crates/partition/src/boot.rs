@@ -2,10 +2,10 @@
 
 use std::sync::PoisonError;
 
+use device::DeviceTree;
 use firmware::elf::{self, Layout, LoadError, LoadTarget, TargetError};
 use firmware::of_client::{OfClient, OfConfig};
 use firmware::stub;
-use device::DeviceTree;
 use mem::GuestRam;
 
 use crate::{Entry, Partition, firmware_disks};

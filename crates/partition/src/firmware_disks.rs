@@ -43,7 +43,8 @@ impl FirmwareDisk {
     /// Reads at a byte offset, whatever the blocks.
     pub fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), DiskError> {
         let first = offset / block::SECTOR * block::SECTOR;
-        let end = offset.checked_add(out.len() as u64).and_then(|e| e.checked_next_multiple_of(block::SECTOR));
+        let end =
+            offset.checked_add(out.len() as u64).and_then(|e| e.checked_next_multiple_of(block::SECTOR));
         let end = end.ok_or(DiskError)?;
         if first == offset && end == offset + out.len() as u64 {
             return self.disk.read_now(offset, out).map_err(|_| DiskError);

@@ -86,24 +86,7 @@ impl OfHost for Host<'_> {
         self.p.console.write(data);
     }
     fn console_read(&mut self, buf: &mut [u8]) -> usize {
-        let Ok(t) = self.p.terminals.find(0) else { return 0 };
-        let mut n = 0;
-        while n < buf.len() {
-            let (len, words) = t.get();
-            if len == 0 {
-                break;
-            }
-            let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_be_bytes()).take(len as usize).collect();
-            let room = (buf.len() - n).min(bytes.len());
-            buf[n..n + room].copy_from_slice(&bytes[..room]);
-            // What does not fit goes back to where it came from.
-            if room < bytes.len() {
-                t.input(&bytes[room..]);
-                return n + room;
-            }
-            n += room;
-        }
-        n
+        self.p.terminals.find(0).map_or(0, |t| t.take(buf))
     }
     fn cas(&mut self, tree: &mut DeviceTree, vectors: &[u8]) -> CasOutcome {
         let outcome = papr::cas::negotiate(self.p, tree, vectors);

@@ -59,8 +59,7 @@ pub(super) fn read(volume: &mut Volume<'_, '_>, path: &[&str]) -> Option<Vec<u8>
         return None;
     }
     let table = volume.read(reserved * sector, (fat_size * sector) as usize)?;
-    let fat =
-        Fat { table, width, cluster: (per_cluster * sector) as usize, data: first * sector, clusters };
+    let fat = Fat { table, width, cluster: (per_cluster * sector) as usize, data: first * sector, clusters };
     let mut directory = match width {
         Width::Bits32 => fat.chain(volume, le32(&boot, 44)?, usize::MAX)?,
         _ => volume.read(root * sector, (root_entries as usize).min(MAX_ENTRIES) * ENTRY)?,

@@ -313,10 +313,10 @@ impl DebTar {
             .stderr(Stdio::null())
             .spawn()
             .map_err(at(program))?;
-        let out = child.stdout.take().ok_or(GuestsError::Program {
-            program: "dpkg-deb",
-            detail: "it has no output".to_owned(),
-        })?;
+        let out = child
+            .stdout
+            .take()
+            .ok_or(GuestsError::Program { program: "dpkg-deb", detail: "it has no output".to_owned() })?;
         Ok(Self { child, archive: tar::Archive::new(out) })
     }
 
