@@ -23,6 +23,11 @@ pub trait DmaSpace: Send + Sync {
     /// The memory behind `len` bytes at the I/O address `ioba`, all of which must be mapped for the access.
     fn map(&self, ioba: u64, len: u64, access: DmaAccess) -> Result<Pieces, DmaFault>;
 
+    /// Whether all of a range is mapped for the access.
+    fn allows(&self, ioba: u64, len: u64, access: DmaAccess) -> bool {
+        self.map(ioba, len, access).is_ok()
+    }
+
     /// Copies out of memory.
     fn read(&self, ioba: u64, out: &mut [u8]) -> Result<(), DmaFault> {
         self.map(ioba, out.len() as u64, DmaAccess::Read)?.read(0, out);

@@ -7,11 +7,13 @@
 pub mod dma;
 pub mod fdt;
 pub mod irq;
+pub mod lan;
 pub mod tree;
 pub mod vio;
 
 pub use dma::{DmaAccess, DmaFault, DmaSpace};
 pub use fdt::FdtError;
 pub use irq::{IrqController, IrqError, IrqKind, IrqLine, VcpuLines};
+pub use lan::LogicalLan;
 pub use tree::{DeviceTree, NodeId, PathError};
 pub use vio::{VioDevice, VioWindow};

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 
-use crate::{DeviceTree, NodeId};
+use crate::{DeviceTree, LogicalLan, NodeId};
 
 /// Return code of a hypercall as LoPAR numbers them; negative for failures.
 pub type Rc = i64;
@@ -18,6 +18,16 @@ pub struct VioWindow {
     pub liobn: u32,
     /// Size in bytes, a multiple of 4 KiB.
     pub size: u64,
+}
+
+impl VioWindow {
+    /// Adds to an adapter's node where its window is: number, I/O address 0, size.
+    pub fn describe(&self, tree: &mut DeviceTree, node: NodeId) {
+        let size = [(self.size >> 32) as u32, self.size as u32];
+        tree.set_u32s(node, "ibm,my-dma-window", &[self.liobn, 0, 0, size[0], size[1]]);
+        tree.set_u32(node, "ibm,#dma-address-cells", 2);
+        tree.set_u32(node, "ibm,#dma-size-cells", 2);
+    }
 }
 
 /// A virtual I/O adapter. Hypercalls come on any virtual processor's thread; they must not block for long.
@@ -51,5 +61,9 @@ pub trait VioDevice: Any + Send + Sync {
     /// H_ENABLE_CRQ.
     fn enable_crq(&self) -> Result<(), Rc> {
         Err(H_PARAMETER)
+    }
+    /// The adapter as the hypercalls of the logical LAN see it, if it is one.
+    fn lan(&self) -> Option<&dyn LogicalLan> {
+        None
     }
 }

@@ -13,6 +13,7 @@ pub mod rtc;
 pub mod servers;
 #[cfg(test)]
 mod testing;
+pub mod veth;
 pub mod vterm;
 pub mod xics;
 pub mod xive;

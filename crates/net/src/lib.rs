@@ -2,6 +2,13 @@
 //! What lies behind one (passt, a tap device, a switch, ...) stands in a file of its own.
 #![forbid(unsafe_code)]
 
+pub mod finish;
+pub mod passt;
+pub mod socket;
+pub mod stream;
+#[cfg(test)]
+mod testing;
+
 use std::sync::Arc;
 
 /// Longest frame without offloads: 64 KiB and an Ethernet header with one tag.

@@ -316,6 +316,7 @@ const HYPERTAS: &[(&str, u64)] = &[
     ("hcall-tce", 0x20),
     ("hcall-multi-tce", 0x138),
     ("hcall-vio", 0x104),
+    ("hcall-lLAN", 0x114),
     ("hcall-splpar", 0xdc),
     ("hcall-join", 0x298),
     ("hcall-copy", 0x2c),

@@ -6,6 +6,7 @@ use block::Disk;
 use device::irq::lisn;
 use device::{IrqController, IrqKind, IrqLine, VioWindow};
 use devices::intc::Intc;
+use devices::veth::{self, Veth};
 use mem::GuestRam;
 use net::Port;
 use papr::PaprState;
@@ -14,6 +15,9 @@ use papr::vio::VioBus;
 
 use crate::BootError;
 use crate::firmware_disks::FirmwareDisk;
+
+/// Unit address of the first virtual Ethernet adapter.
+const VETH_UNIT: u32 = 0x7100_0200;
 
 /// Where a disk is attached.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -105,13 +109,32 @@ impl Backplane<'_> {
 
 impl Io {
     /// Makes the devices.
-    pub fn build(slots: &IoSlots, _b: &mut Backplane) -> Result<Io, BootError> {
-        let io = Io::default();
+    pub fn build(slots: &IoSlots, b: &mut Backplane) -> Result<Io, BootError> {
+        let mut io = Io::default();
         let IoSlots { disks, nics } = slots;
-        if !disks.is_empty() || !nics.is_empty() {
-            return Err(BootError::Internal("no adapter for disks and networks is there yet".into()));
+        if !disks.is_empty() {
+            return Err(BootError::Internal("no adapter for disks is there yet".into()));
+        }
+        for nic in nics {
+            match nic.model {
+                NicModel::Veth => io.add_veth(nic, b)?,
+                NicModel::Virtio => {
+                    return Err(BootError::Internal("no virtio network adapter is there yet".into()));
+                }
+            }
         }
         Ok(io)
+    }
+
+    /// Adds a virtual Ethernet adapter; its window has the number of its unit address.
+    fn add_veth(&mut self, nic: &NicSlot, b: &mut Backplane) -> Result<(), BootError> {
+        let unit = (VETH_UNIT..).find(|&u| self.vio.find(u.into()).is_err()).unwrap_or(VETH_UNIT);
+        let window = VioWindow { liobn: unit, size: veth::WINDOW };
+        let space = b.window(window)?;
+        let device = Arc::new(Veth::new(unit, b.vio_line()?, window, space, nic.port.clone(), nic.mac));
+        nic.port.connect(device.clone());
+        self.vio.add(device);
+        Ok(())
     }
 
     /// Everything back to power-on.

@@ -5,6 +5,7 @@
 
 pub mod firmware;
 pub mod irq;
+pub mod lan;
 pub mod misc;
 pub mod mmu;
 pub mod mode;
@@ -56,6 +57,7 @@ const FAMILIES: &[&[Row]] = &[
     xive::ROWS,
     term::ROWS,
     vio::ROWS,
+    lan::ROWS,
     misc::ROWS,
     firmware::ROWS,
 ];

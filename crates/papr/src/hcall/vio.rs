@@ -82,6 +82,28 @@ pub struct TceSpace {
     pub ram: Arc<GuestRam>,
 }
 
+impl TceSpace {
+    /// Goes through a range page by page: real address, and which of the range's bytes lie there.
+    #[inline]
+    fn walk(
+        &self,
+        ioba: u64,
+        len: u64,
+        access: DmaAccess,
+        mut page: impl FnMut(u64, std::ops::Range<usize>) -> Result<(), mem::OutOfRange>,
+    ) -> Result<(), DmaFault> {
+        let mut done = 0;
+        while done < len {
+            let at = ioba.checked_add(done).ok_or(DmaFault(ioba))?;
+            let (ra, room) = self.table.translate(at, access == DmaAccess::Write).ok_or(DmaFault(at))?;
+            let n = room.min(len - done);
+            page(ra, done as usize..(done + n) as usize).map_err(|_| DmaFault(at))?;
+            done += n;
+        }
+        Ok(())
+    }
+}
+
 impl DmaSpace for TceSpace {
     fn map(&self, ioba: u64, len: u64, access: DmaAccess) -> Result<Pieces, DmaFault> {
         let mut pieces = Pieces::new(self.ram.clone());
@@ -96,6 +118,26 @@ impl DmaSpace for TceSpace {
             at = at.checked_add(n).ok_or(fault)?;
         }
         Ok(pieces)
+    }
+
+    // The three that follow are called per frame of a network: they do without lists of pieces.
+
+    fn allows(&self, ioba: u64, len: u64, access: DmaAccess) -> bool {
+        let size = self.ram.size();
+        self.walk(ioba, len, access, |ra, part| {
+            let n = part.len() as u64;
+            if n <= size && ra <= size - n { Ok(()) } else { Err(mem::OutOfRange { addr: ra, len: n }) }
+        })
+        .is_ok()
+    }
+
+    fn read(&self, ioba: u64, out: &mut [u8]) -> Result<(), DmaFault> {
+        let len = out.len() as u64;
+        self.walk(ioba, len, DmaAccess::Read, |ra, part| self.ram.read(ra, &mut out[part]))
+    }
+
+    fn write(&self, ioba: u64, data: &[u8]) -> Result<(), DmaFault> {
+        self.walk(ioba, data.len() as u64, DmaAccess::Write, |ra, part| self.ram.write(ra, &data[part]))
     }
 }
 

@@ -1,0 +1,479 @@
+//! Frames over a byte stream, each behind its length as four big-endian bytes: what QEMU calls `-netdev stream` and what
+//! passt speaks.
+
+use std::io::IoSlice;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::JoinHandle;
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::io::Errno;
+
+use crate::finish::{finish, layers, raise_announced_segment};
+use crate::{Gso, MAX_FRAME, Nic, Offload, Port};
+
+/// Bytes of a length.
+const LENGTH: usize = 4;
+/// Bytes read at once.
+const BUFFER: usize = 256 << 10;
+/// Milliseconds that a frame waits for room in the stream before it is dropped.
+const PATIENCE: i64 = 20;
+/// Bytes the host is asked to keep in the stream.
+const SOCKET_BUFFER: usize = 1 << 20;
+/// Longest frame that passt takes.
+const PASST_FRAME: usize = 65535;
+/// The segment announced to passt in place of the guest's: what fills an IP packet, in words.
+const LARGE_SEGMENT: u16 = 65492;
+
+/// A length that no frame has: what comes after it cannot be understood.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("a frame of {0} bytes")]
+pub struct BadLength(pub u32);
+
+/// Finds the frames in a stream of bytes.
+pub struct Deframer {
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Default for Deframer {
+    fn default() -> Self {
+        Deframer { buffer: vec![0; BUFFER], start: 0, end: 0 }
+    }
+}
+
+impl Deframer {
+    /// Room for more bytes of the stream, never empty as long as [`Deframer::peek`] is asked in between.
+    pub fn room(&mut self) -> &mut [u8] {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        } else if self.buffer.len() - self.start < MAX_FRAME + LENGTH {
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        &mut self.buffer[self.end..]
+    }
+
+    /// That many bytes of the room hold data now.
+    pub fn filled(&mut self, n: usize) {
+        self.end = (self.end + n).min(self.buffer.len());
+    }
+
+    /// The next frame, if all of it is there.
+    pub fn peek(&self) -> Result<Option<&[u8]>, BadLength> {
+        let rest = &self.buffer[self.start..self.end];
+        let Some(len) = rest.first_chunk::<LENGTH>() else { return Ok(None) };
+        let len = u32::from_be_bytes(*len);
+        if len as usize > MAX_FRAME {
+            return Err(BadLength(len));
+        }
+        Ok(rest.get(LENGTH..LENGTH + len as usize))
+    }
+
+    /// Done with the frame that [`Deframer::peek`] showed.
+    pub fn next(&mut self) {
+        if let Ok(Some(f)) = self.peek() {
+            self.start += LENGTH + f.len();
+        }
+    }
+}
+
+/// Who is at the other end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Peer {
+    /// Somebody who wants whole frames as they go over a wire.
+    Plain,
+    /// passt: checks no checksums, cuts and joins TCP data as it likes, and whatever it sends is right.
+    Passt,
+}
+
+struct Inner {
+    fd: OwnedFd,
+    /// Wakes the receiving thread.
+    wake: OwnedFd,
+    peer: Peer,
+    name: String,
+    nic: Mutex<Option<Weak<dyn Nic>>>,
+    /// What is left of a frame that the stream took a part of.
+    unsent: Mutex<Vec<u8>>,
+    /// The last frame waited in vain.
+    congested: AtomicBool,
+    stop: AtomicBool,
+    /// What the guest announced last, for IPv4 and IPv6.
+    announced: [AtomicU16; 2],
+}
+
+/// A network at the other end of a stream.
+pub struct Stream {
+    inner: Arc<Inner>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Stream {
+    /// A network at the other end of this connected socket. `name` is for messages.
+    pub(crate) fn new(fd: OwnedFd, peer: Peer, name: String) -> std::io::Result<Stream> {
+        rustix::io::ioctl_fionbio(&fd, true)?;
+        large_buffers(&fd);
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let inner = Inner {
+            fd,
+            wake,
+            peer,
+            name,
+            nic: Mutex::default(),
+            unsent: Mutex::default(),
+            congested: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+            announced: [AtomicU16::new(1460), AtomicU16::new(1440)],
+        };
+        Ok(Stream { inner: Arc::new(inner), thread: Mutex::default() })
+    }
+}
+
+/// More room in the socket than the host gives by itself, as far as it lets us.
+pub(crate) fn large_buffers(fd: &OwnedFd) {
+    let _ = rustix::net::sockopt::set_socket_send_buffer_size(fd, SOCKET_BUFFER);
+    let _ = rustix::net::sockopt::set_socket_recv_buffer_size(fd, SOCKET_BUFFER);
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.inner.stop.store(true, Ordering::Release);
+        self.inner.wake();
+        if let Some(t) = lock(&self.thread).take() {
+            // The last reference may go on that very thread.
+            if t.thread().id() != std::thread::current().id() {
+                let _ = t.join();
+            }
+        }
+    }
+}
+
+impl Port for Stream {
+    fn connect(&self, nic: Arc<dyn Nic>) {
+        *lock(&self.inner.nic) = Some(Arc::downgrade(&nic));
+        let mut thread = lock(&self.thread);
+        if thread.is_none() {
+            let inner = self.inner.clone();
+            let spawned = std::thread::Builder::new().name("net".into()).spawn(move || inner.receive());
+            match spawned {
+                Ok(t) => *thread = Some(t),
+                Err(e) => tracing::error!("{}: no thread for the network: {e}", self.inner.name),
+            }
+        }
+    }
+
+    fn send(&self, frame: &[u8], offload: Offload) {
+        match self.inner.peer {
+            Peer::Plain => {
+                finish(frame, offload, &mut |f| self.inner.write(f));
+            }
+            Peer::Passt => self.inner.to_passt(frame, offload),
+        }
+    }
+
+    fn room(&self) {
+        self.inner.wake();
+    }
+
+    fn takes_offloads(&self) -> bool {
+        self.inner.peer == Peer::Passt
+    }
+}
+
+impl Inner {
+    fn wake(&self) {
+        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    }
+
+    fn nic(&self) -> Option<Arc<dyn Nic>> {
+        lock(&self.nic).as_ref().and_then(Weak::upgrade)
+    }
+
+    fn to_passt(&self, frame: &[u8], offload: Offload) {
+        const SYN: u8 = 2;
+        if frame.len() > PASST_FRAME {
+            finish(frame, offload, &mut |f| self.write(f));
+            return;
+        }
+        let l = (frame.len() < 256).then(|| layers(frame)).flatten();
+        let opens = l.filter(|l| l.tcp_header(frame).is_some() && frame[l.payload + 13] & SYN != 0);
+        let Some(l) = opens else {
+            self.write(frame);
+            return;
+        };
+        // TCP data towards the guest then comes in pieces of up to 64 KiB, which go to the guest as a network card that
+        // joins segments would hand them over.
+        if self.nic().is_some_and(|n| n.takes_offloads()) {
+            let mut copy = frame.to_vec();
+            if let Some(old) = raise_announced_segment(&mut copy, LARGE_SEGMENT) {
+                self.announced[usize::from(l.v6)].store(old, Ordering::Relaxed);
+            }
+            self.write(&copy);
+        } else {
+            self.write(frame);
+        }
+    }
+
+    /// Puts a frame into the stream, whole or not at all.
+    fn write(&self, frame: &[u8]) {
+        if frame.is_empty() || frame.len() > MAX_FRAME {
+            return;
+        }
+        let mut unsent = lock(&self.unsent);
+        if !self.flush(&mut unsent) && (!self.wait_for_room() || !self.flush(&mut unsent)) {
+            return;
+        }
+        let length = (frame.len() as u32).to_be_bytes();
+        let mut tries = 0;
+        loop {
+            match rustix::io::writev(&self.fd, &[IoSlice::new(&length), IoSlice::new(frame)]) {
+                Ok(n) => {
+                    let (head, body) = (n.min(LENGTH), n.saturating_sub(LENGTH));
+                    if body < frame.len() {
+                        unsent.extend_from_slice(&length[head..]);
+                        unsent.extend_from_slice(&frame[body..]);
+                        if !self.wait_for_room() || !self.flush(&mut unsent) {
+                            // The receiving thread goes on with it.
+                            self.wake();
+                        }
+                    }
+                    self.congested.store(false, Ordering::Relaxed);
+                    return;
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) if tries == 0 && self.wait_for_room() => tries += 1,
+                // Dropped: no room, or nobody at the other end.
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Writes what is left from before. False: some is still left.
+    fn flush(&self, unsent: &mut Vec<u8>) -> bool {
+        while !unsent.is_empty() {
+            match rustix::io::write(&self.fd, unsent) {
+                Ok(n) => drop(unsent.drain(..n)),
+                Err(Errno::INTR) => {}
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+
+    /// Waits a little; after the first time in vain not at all until the stream moves again.
+    fn wait_for_room(&self) -> bool {
+        let patience = if self.congested.load(Ordering::Relaxed) { 0 } else { PATIENCE };
+        let room = self.poll(PollFlags::OUT, Some(patience), false);
+        self.congested.store(!room, Ordering::Relaxed);
+        room
+    }
+
+    /// Waits for the stream, and for [`Inner::wake`] if asked; whether the stream is ready.
+    fn poll(&self, events: PollFlags, milliseconds: Option<i64>, wake: bool) -> bool {
+        let mut fds =
+            [PollFd::new(&self.fd, events), PollFd::from_borrowed_fd(self.wake.as_fd(), PollFlags::IN)];
+        let fds = &mut fds[..1 + usize::from(wake)];
+        let limit = milliseconds
+            .map(|ms| rustix::time::Timespec { tv_sec: ms / 1000, tv_nsec: ms % 1000 * 1_000_000 });
+        let _ = poll(fds, limit.as_ref());
+        if fds.get(1).is_some_and(|w| !w.revents().is_empty()) {
+            let _ = rustix::io::read(&self.wake, &mut [0; 8]);
+        }
+        !fds[0].revents().is_empty()
+    }
+
+    /// The receiving thread.
+    fn receive(&self) {
+        let mut frames = Deframer::default();
+        while !self.stop.load(Ordering::Acquire) {
+            match rustix::io::read(&self.fd, frames.room()) {
+                Ok(0) => {
+                    tracing::warn!("{}: the network has gone away", self.name);
+                    return;
+                }
+                Ok(n) => frames.filled(n),
+                Err(Errno::INTR) => continue,
+                Err(Errno::AGAIN) => {
+                    let mut unsent = lock(&self.unsent);
+                    let more = if self.flush(&mut unsent) { PollFlags::empty() } else { PollFlags::OUT };
+                    drop(unsent);
+                    self.poll(PollFlags::IN | more, None, true);
+                    continue;
+                }
+                Err(e) => {
+                    tracing::warn!("{}: the network has gone away: {e}", self.name);
+                    return;
+                }
+            }
+            if let Err(e) = self.hand_over(&mut frames) {
+                tracing::warn!("{}: the other end sends {e}; the network is gone", self.name);
+                return;
+            }
+        }
+    }
+
+    /// Hands all whole frames to the adapter, waiting for it where it has no room.
+    fn hand_over(&self, frames: &mut Deframer) -> Result<(), BadLength> {
+        let Some(nic) = self.nic() else {
+            while frames.peek()?.is_some() {
+                frames.next();
+            }
+            return Ok(());
+        };
+        while let Some(frame) = frames.peek()? {
+            if !self.deliver(&*nic, frame) {
+                nic.done();
+                if self.stop.load(Ordering::Acquire) {
+                    return Ok(());
+                }
+                self.poll(PollFlags::empty(), Some(100), true);
+                continue;
+            }
+            frames.next();
+        }
+        nic.done();
+        Ok(())
+    }
+
+    fn deliver(&self, nic: &dyn Nic, frame: &[u8]) -> bool {
+        if self.peer == Peer::Plain {
+            return nic.deliver(frame, Offload::default());
+        }
+        let mut offload = Offload { checked: true, ..Offload::default() };
+        if let Some(l) = (frame.len() > 512).then(|| layers(frame)).flatten() {
+            let segment = self.announced[usize::from(l.v6)].load(Ordering::Relaxed);
+            if let Some(header) = l.tcp_header(frame)
+                && l.end - l.payload - header > segment as usize
+            {
+                offload.gso = if l.v6 { Gso::Tcp6 } else { Gso::Tcp4 };
+                offload.header_len = (l.payload + header) as u16;
+                offload.segment = segment;
+            }
+        }
+        if offload.gso == Gso::None || nic.takes_offloads() {
+            return nic.deliver(frame, offload);
+        }
+        // The guest has changed its mind since the connection was made.
+        finish(frame, offload, &mut |f| {
+            let _ = nic.deliver(f, Offload { checked: true, ..Offload::default() });
+        });
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finish::tests::tcp;
+    use crate::testing::{TestNic, wait_for};
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    fn port(peer: Peer) -> (UnixStream, Stream, Arc<TestNic>) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let stream = Stream::new(ours.into(), peer, "test".into()).unwrap();
+        let nic = Arc::new(TestNic::default());
+        stream.connect(nic.clone());
+        (theirs, stream, nic)
+    }
+
+    fn framed(f: &[u8]) -> Vec<u8> {
+        [&(f.len() as u32).to_be_bytes(), f].concat()
+    }
+
+    #[test]
+    fn frames_arrive_however_the_stream_is_cut() {
+        let (mut far, _s, nic) = port(Peer::Plain);
+        let frames: Vec<Vec<u8>> = (0..200).map(|n| vec![n as u8; 14 + n * 37]).collect();
+        let bytes: Vec<u8> = frames.iter().flat_map(|f| framed(f)).collect();
+        for part in bytes.chunks(911) {
+            far.write_all(part).unwrap();
+        }
+        wait_for(|| nic.got.lock().unwrap().len() == frames.len());
+        assert!(nic.got.lock().unwrap().iter().map(|g| &g.0).eq(&frames));
+        wait_for(|| nic.batches.load(Ordering::Relaxed) > 0);
+    }
+
+    #[test]
+    fn a_full_adapter_is_waited_for() {
+        let (mut far, s, nic) = port(Peer::Plain);
+        nic.room.store(2, Ordering::SeqCst);
+        for n in 0..5u8 {
+            far.write_all(&framed(&[n; 60])).unwrap();
+        }
+        wait_for(|| nic.refused.load(Ordering::SeqCst) > 0);
+        assert_eq!(nic.got.lock().unwrap().len(), 2);
+        nic.room.store(usize::MAX, Ordering::SeqCst);
+        s.room();
+        wait_for(|| nic.got.lock().unwrap().len() == 5);
+        assert!(nic.got.lock().unwrap().iter().enumerate().all(|(n, g)| g.0[0] == n as u8));
+    }
+
+    #[test]
+    fn impossible_lengths_end_the_network() {
+        let (mut far, s, nic) = port(Peer::Plain);
+        far.write_all(&framed(&[1; 60])).unwrap();
+        far.write_all(&u32::MAX.to_be_bytes()).unwrap();
+        far.write_all(&framed(&[1; 60])).unwrap();
+        wait_for(|| lock(&s.thread).as_ref().is_none_or(|t| t.is_finished()));
+        assert_eq!(nic.got.lock().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn what_was_left_to_do_is_done_for_a_wire() {
+        let (mut far, s, _nic) = port(Peer::Plain);
+        let whole = tcp(false, 3000, 0x10, &[]);
+        s.send(&whole, Offload { gso: Gso::Tcp4, segment: 1000, ..Offload::default() });
+        let mut got = vec![0; 3 * (4 + 1054)];
+        far.read_exact(&mut got).unwrap();
+        assert_eq!(got[..4], 1054u32.to_be_bytes());
+    }
+
+    #[test]
+    fn nobody_reads_and_nothing_is_torn() {
+        let (mut far, s, _nic) = port(Peer::Plain);
+        let frame = vec![7; 60000];
+        for _ in 0..100 {
+            s.send(&frame, Offload::default());
+        }
+        // Some were dropped; those that were not are whole.
+        drop(s);
+        let mut bytes = Vec::new();
+        far.read_to_end(&mut bytes).unwrap();
+        let whole = bytes.len() / 60004;
+        assert!(whole > 0 && whole < 100);
+        assert!(bytes.chunks_exact(60004).all(|c| c[..4] == 60000u32.to_be_bytes() && c[4..] == frame));
+    }
+
+    #[test]
+    fn passt_gets_large_frames_and_gives_them() {
+        let (mut far, s, nic) = port(Peer::Passt);
+        nic.offloads.store(true, Ordering::SeqCst);
+        let whole = tcp(false, 30000, 0x10, &[]);
+        s.send(
+            &whole,
+            Offload { gso: Gso::Tcp4, segment: 1000, checksum: Some((34, 16)), ..Offload::default() },
+        );
+        let mut got = vec![0; 4 + whole.len()];
+        far.read_exact(&mut got).unwrap();
+        assert_eq!(got, framed(&whole));
+        let opening = tcp(false, 0, 2, &[2, 4, 0x20, 0]);
+        s.send(&opening, Offload::default());
+        let mut got = vec![0; 4 + opening.len()];
+        far.read_exact(&mut got).unwrap();
+        assert_eq!(got[got.len() - 2..], LARGE_SEGMENT.to_be_bytes());
+        far.write_all(&framed(&whole)).unwrap();
+        far.write_all(&framed(&tcp(false, 0x2000, 0x10, &[]))).unwrap();
+        wait_for(|| nic.got.lock().unwrap().len() == 2);
+        let got = nic.got.lock().unwrap();
+        assert_eq!((got[0].1.gso, got[0].1.segment, got[0].1.header_len), (Gso::Tcp4, 0x2000, 54));
+        assert_eq!(got[1].1, Offload { checked: true, ..Offload::default() });
+    }
+}
