@@ -218,6 +218,37 @@ fn segment(frame: &[u8], size: u16, out: &mut dyn FnMut(&[u8])) -> Option<()> {
     Some(())
 }
 
+/// Cuts what several UDP datagrams of one flow were joined to: their payloads, all of `size` bytes but the last. False:
+/// it is no such thing.
+pub fn split_datagrams(frame: &[u8], size: u16, out: &mut dyn FnMut(&[u8])) -> bool {
+    const HEADER: usize = 8;
+    let Some(l) = layers(frame).filter(|l| l.protocol == UDP && l.end >= l.payload + HEADER) else {
+        return false;
+    };
+    if size < LEAST_SEGMENT {
+        return false;
+    }
+    let header = l.payload + HEADER;
+    for part in frame[header..l.end].chunks(size as usize) {
+        let mut copy = [&frame[..header], part].concat();
+        let carried = HEADER + part.len();
+        if l.v6 {
+            put16(&mut copy, l.ip + 4, carried as u16);
+        } else {
+            let total = (copy.len() - l.ip) as u16;
+            put16(&mut copy, l.ip + 2, total);
+            put16(&mut copy, l.ip + 10, 0);
+            let c = !fold(sum(&copy[l.ip..l.payload]));
+            put16(&mut copy, l.ip + 10, c);
+        }
+        put16(&mut copy, l.payload + 4, carried as u16);
+        put16(&mut copy, l.payload + 6, fold(l.pseudo(&frame[..header], carried)));
+        checksum(&mut copy, l.payload as u16, 6);
+        out(&copy);
+    }
+    true
+}
+
 /// Raises the segment size that a TCP connection's first packet announces, and corrects its checksum (RFC 1624). Answers
 /// what was announced before.
 pub fn raise_announced_segment(frame: &mut [u8], to: u16) -> Option<u16> {
@@ -367,6 +398,23 @@ pub(crate) mod tests {
             }
             assert_eq!(data, whole[header..]);
         }
+    }
+
+    #[test]
+    fn joined_datagrams_are_cut() {
+        let mut f = tcp(false, 2500, 0, &[])[..34].to_vec();
+        f[23] = UDP;
+        f.extend([0, 53, 0, 99, 0, 0, 0, 0]);
+        f.extend((0..2500).map(|n| (n * 3) as u8));
+        put16(&mut f, 16, 20 + 8 + 2500);
+        let mut data = Vec::new();
+        assert!(split_datagrams(&f, 1000, &mut |p| {
+            right(p);
+            data.extend_from_slice(&p[42..]);
+        }));
+        assert_eq!(data, f[42..]);
+        assert!(!split_datagrams(&f, 0, &mut |_| {}));
+        assert!(!split_datagrams(&tcp(true, 5, 0, &[]), 1000, &mut |_| {}));
     }
 
     #[test]

@@ -6,6 +6,8 @@ pub mod finish;
 pub mod passt;
 pub mod socket;
 pub mod stream;
+pub mod switch;
+pub mod tap;
 #[cfg(test)]
 mod testing;
 

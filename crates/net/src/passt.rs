@@ -110,7 +110,8 @@ impl Passt {
         frame.extend(mac);
         frame.extend([0; 10]);
         frame.extend([10, 0, 2, 2]);
-        std::io::Write::write_all(&mut socket, &frame)?;
+        // A program that has ended already shows below.
+        let _ = std::io::Write::write_all(&mut socket, &frame);
         socket.set_read_timeout(Some(Duration::from_millis(20)))?;
         let mut answer = [0; 46];
         let mut have = 0;
