@@ -32,6 +32,7 @@ pub use boot::{BootError, BootImages};
 pub use cpu::{Accel, JitOptions, Stats as TranslationStats};
 pub use devices::nvram::{Nvram, NvramError};
 pub use devices::vterm::CharBackend;
+pub use net;
 pub use papr;
 use timer::Timer;
 

@@ -111,6 +111,15 @@ pub struct MachineArgs {
         value_name = "FILE[,format=raw|qcow2][,bus=virtio|vscsi][,readonly][,snapshot][,cdrom][,cache=writeback|none|writethrough|unsafe]"
     )]
     pub disks: Vec<String>,
+    /// A network and the adapter on it; repeatable. user reaches what the host reaches, through the program passt, and
+    /// hostfwd lets others in; tap is an interface of the host; socket is another hypervisor (QEMU's -netdev stream);
+    /// switch is inside of rhyp, with VLANs (vlan of untagged frames, tagged=N+N, trunk=PRIORITY), and uplink=NAME makes
+    /// another network its way out.
+    #[arg(
+        long = "net",
+        value_name = "user[,hostfwd=tcp:ADDR:PORT-:PORT]|tap=NAME|socket=PATH[,listen]|switch=NAME[,vlan=N]|none[,model=veth|virtio][,mac=ADDR]"
+    )]
+    pub nets: Vec<String>,
     /// Name of the partition.
     #[arg(long, value_name = "NAME", default_value = "rhyp")]
     pub name: String,

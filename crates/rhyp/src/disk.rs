@@ -25,7 +25,7 @@ struct Wanted {
 }
 
 /// The words at commas; two commas in a row stand for one that belongs to a name.
-fn words(s: &str) -> Vec<String> {
+pub(crate) fn words(s: &str) -> Vec<String> {
     let mut out = vec![String::new()];
     let mut chars = s.chars().peekable();
     while let Some(c) = chars.next() {

@@ -6,6 +6,7 @@ mod console;
 mod demo;
 mod disk;
 mod error;
+mod net;
 mod run;
 mod size;
 

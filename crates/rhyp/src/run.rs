@@ -70,7 +70,9 @@ pub fn start(
         None => Nvram::volatile(),
         Some(p) => Nvram::open(p).map_err(|e| Failure::usage(format!("--nvram {}: {e}", p.display())))?,
     };
-    let slots = IoSlots { disks: crate::disk::open_all(&m.disks)?, ..IoSlots::default() };
+    let disks = crate::disk::open_all(&m.disks)?;
+    let networks = crate::net::open_all(&m.nets, &m.name)?;
+    let slots = IoSlots { disks, nics: networks.slots.clone() };
     let console = Console::new(kind, on_output)?;
     let partition =
         Partition::new(config, images, Arc::new(console.backend()), nvram, &slots).map_err(boot_failure)?;
