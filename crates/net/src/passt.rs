@@ -141,7 +141,9 @@ impl Passt {
         let Some(errors) = self.child.stderr.take() else { return };
         let _ = std::thread::Builder::new().name("passt".into()).spawn(move || {
             use std::io::BufRead;
-            for line in std::io::BufReader::new(errors).lines().map_while(Result::ok) {
+            let lines = std::io::BufReader::new(errors).lines().map_while(Result::ok);
+            // It would like to tell the host's log as well, which it often may not.
+            for line in lines.filter(|l| !l.starts_with("Failed to send")) {
                 tracing::debug!("passt: {line}");
             }
         });
@@ -153,8 +155,9 @@ impl Passt {
         if let Some(mut e) = self.child.stderr.take() {
             let _ = e.read_to_string(&mut text);
         }
-        let told = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with("Failed to send"));
-        told.last().unwrap_or("it gives no reason").to_owned()
+        let mut told =
+            text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with("Failed to send"));
+        told.next_back().unwrap_or("it gives no reason").to_owned()
     }
 }
 
