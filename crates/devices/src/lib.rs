@@ -10,6 +10,7 @@ pub mod nvram;
 pub mod rc;
 pub mod rng;
 pub mod rtc;
+pub mod scsi;
 pub mod servers;
 #[cfg(test)]
 mod testing;
