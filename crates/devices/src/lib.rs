@@ -15,6 +15,7 @@ pub mod servers;
 #[cfg(test)]
 mod testing;
 pub mod veth;
+pub mod vscsi;
 pub mod vterm;
 pub mod xics;
 pub mod xive;

@@ -6,7 +6,9 @@ use block::Disk;
 use device::irq::lisn;
 use device::{IrqController, IrqKind, IrqLine, VioWindow};
 use devices::intc::Intc;
+use devices::scsi::{Kind, Target, Unit};
 use devices::veth::{self, Veth};
+use devices::vscsi::{self, Vscsi};
 use mem::GuestRam;
 use net::Port;
 use papr::PaprState;
@@ -112,9 +114,15 @@ impl Io {
     pub fn build(slots: &IoSlots, b: &mut Backplane) -> Result<Io, BootError> {
         let mut io = Io::default();
         let IoSlots { disks, nics } = slots;
-        if !disks.is_empty() {
-            return Err(BootError::Internal("no adapter for disks is there yet".into()));
+        // Where firmware finds each disk.
+        let mut paths = vec![String::new(); disks.len()];
+        io.add_vscsi(disks, &mut paths, b)?;
+        if disks.iter().any(|d| d.bus == DiskBus::Virtio) {
+            return Err(BootError::Internal("no virtio block adapter is there yet".into()));
         }
+        let found = disks.iter().zip(paths);
+        let found = found.map(|(d, path)| FirmwareDisk { path, disk: d.disk.clone(), cdrom: d.cdrom });
+        io.firmware_disks = found.collect();
         for nic in nics {
             match nic.model {
                 NicModel::Veth => io.add_veth(nic, b)?,
@@ -124,6 +132,33 @@ impl Io {
             }
         }
         Ok(io)
+    }
+
+    /// Adds the virtual SCSI adapter with the disks that want to be its units.
+    fn add_vscsi(
+        &mut self,
+        disks: &[DiskSlot],
+        paths: &mut [String],
+        b: &mut Backplane,
+    ) -> Result<(), BootError> {
+        let mut target = Target::default();
+        let mut number = 0;
+        for (d, path) in disks.iter().zip(paths).filter(|(d, _)| d.bus == DiskBus::Vscsi) {
+            let (kind, name) = if d.cdrom { (Kind::Cdrom, "cdrom") } else { (Kind::Disk, "disk") };
+            let lun = vscsi::lun(number);
+            target.add(lun, Unit::new(d.disk.clone(), kind, &format!("vscsi-{number}")));
+            *path = format!("/vdevice/v-scsi@{:x}/{name}@{lun:016x}", vscsi::UNIT);
+            number += 1;
+            if usize::from(number) > vscsi::MAX_UNITS {
+                return Err(BootError::Internal(format!("more than {} disks on vscsi", vscsi::MAX_UNITS)));
+            }
+        }
+        if number > 0 {
+            let space = b.window(vscsi::window(vscsi::UNIT))?;
+            let adapter = Vscsi::new(vscsi::UNIT, b.vio_line()?, space, b.ram.clone(), target);
+            self.vio.add(Arc::new(adapter));
+        }
+        Ok(())
     }
 
     /// Adds a virtual Ethernet adapter; its window has the number of its unit address.

@@ -261,7 +261,7 @@ fn any_command_ends_once_and_stays_in_its_memory() {
         cdb.iter_mut().for_each(|x| *x = r.pick(&[0, 0, 0, 1, 2, 8, 16, 0x3f, 0x80, 0xff, n as u8]));
         cdb[0] = r.below(256) as u8;
         let from: Vec<u8> = (0..r.below(600)).map(|_| r.pick(&[0, 0, 1, 0xff, n as u8])).collect();
-        let room = r.below(5000) as u64;
+        let room = r.below(5000);
         let (a, _) = b.run(LUN, &cdb, &from, room);
         assert!(a.read <= room && a.written <= from.len() as u64, "{cdb:02x?}");
         assert_eq!(a.status == GOOD, a.sense.is_none());

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::ArcSwap;
 use device::{DmaAccess, DmaFault, DmaSpace};
 use mem::{GuestRam, Pieces};
 use serde::{Deserialize, Serialize};
@@ -141,9 +142,16 @@ impl DmaSpace for TceSpace {
     }
 }
 
-/// The DMA windows of a partition by their logical I/O bus number (LIOBN).
+type Windows = BTreeMap<u32, Arc<TceTable>>;
+
+/// The DMA windows of a partition by their logical I/O bus number (LIOBN). Guests change entries thousands of times for
+/// 20 MB of disk, so a look-up takes no lock: windows come and go by replacing the list of them.
 #[derive(Default)]
-pub struct TceTables(RwLock<BTreeMap<u32, Arc<TceTable>>>);
+pub struct TceTables {
+    list: ArcSwap<Windows>,
+    /// Held by who replaces it.
+    change: Mutex<()>,
+}
 
 /// A window cannot be made: the number is taken, or the size is impossible.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -152,7 +160,8 @@ pub struct BadWindow;
 impl TceTables {
     /// Makes a window of `pages` pages of 2^`shift` bytes (12 to 34) from the I/O address `start`.
     pub fn create(&self, liobn: u32, start: u64, shift: u32, pages: usize) -> Result<(), BadWindow> {
-        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let _change = self.change.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = Windows::clone(&self.list.load());
         let end = (pages as u64).checked_mul(1 << shift.min(63)).and_then(|len| start.checked_add(len));
         if !(12..=34).contains(&shift)
             || pages > MAX_ENTRIES
@@ -165,29 +174,40 @@ impl TceTables {
         }
         let entries = (0..pages).map(|_| AtomicU64::new(0)).collect();
         all.insert(liobn, Arc::new(TceTable { start, shift, entries }));
+        self.list.store(Arc::new(all));
         Ok(())
     }
 
     /// Takes a window away. Answers whether it was there.
     pub fn remove(&self, liobn: u32) -> bool {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&liobn).is_some()
+        let _change = self.change.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = Windows::clone(&self.list.load());
+        let was = all.remove(&liobn).is_some();
+        self.list.store(Arc::new(all));
+        was
     }
 
     /// A window, for a device that works on it.
     pub fn get(&self, liobn: u64) -> Option<Arc<TceTable>> {
         let liobn = u32::try_from(liobn).ok()?;
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&liobn).cloned()
+        self.list.load().get(&liobn).cloned()
+    }
+
+    /// Works on the window for a hypercall.
+    fn with<T>(&self, liobn: u64, work: impl FnOnce(&TceTable) -> Result<T, Rc>) -> Result<T, Rc> {
+        let liobn = u32::try_from(liobn).map_err(|_| Rc::PARAMETER)?;
+        work(self.list.load().get(&liobn).ok_or(Rc::PARAMETER)?)
     }
 
     /// Empties all windows.
     pub(crate) fn clear(&self) {
-        for t in self.0.read().unwrap_or_else(PoisonError::into_inner).values() {
+        for t in self.list.load().values() {
             t.entries.iter().for_each(|e| e.store(0, Ordering::Relaxed));
         }
     }
 
     pub(crate) fn save(&self) -> TceTablesState {
-        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let all = self.list.load();
         let windows = all.iter().map(|(&liobn, t)| {
             let TceTable { start, shift, entries } = &**t;
             let entry = |(n, e): (usize, &AtomicU64)| (n as u64, e.load(Ordering::Relaxed));
@@ -208,10 +228,9 @@ impl TceTables {
                 entry.ok_or("a DMA window with too many entries")?.store(tce, Ordering::Relaxed);
             }
         }
-        let fresh = fresh.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let old = std::mem::take(&mut *all);
-        for (liobn, new) in fresh {
+        let _change = self.change.lock().unwrap_or_else(PoisonError::into_inner);
+        let (old, mut all) = (self.list.load(), Windows::new());
+        for (&liobn, new) in fresh.list.load().iter() {
             // A device may hold the window that was there: it stays the same one.
             let same = |o: &&Arc<TceTable>| {
                 (o.start, o.shift, o.entries.len()) == (new.start, new.shift, new.entries.len())
@@ -223,10 +242,11 @@ impl TceTables {
                     }
                     o.clone()
                 }
-                None => new,
+                None => new.clone(),
             };
             all.insert(liobn, kept);
         }
+        self.list.store(Arc::new(all));
         Ok(())
     }
 }
@@ -253,47 +273,43 @@ pub struct WindowState {
     pub set: Vec<(u64, u64)>,
 }
 
-fn window(c: &Ctx) -> Result<(Arc<TceTable>, usize), Rc> {
-    let table = c.papr().tces.get(c.arg(0)).ok_or(Rc::PARAMETER)?;
-    let place = table.place(c.arg(1))?;
-    Ok((table, place))
-}
-
 /// ( liobn io-address -- tce )
 fn get_tce(c: &mut Ctx) -> HResult {
-    let (table, at) = window(c)?;
-    c.set(0, table.entries[at].load(Ordering::Relaxed));
+    let (liobn, ioba) = (c.arg(0), c.arg(1));
+    let tce = c.papr().tces.with(liobn, |t| Ok(t.entries[t.place(ioba)?].load(Ordering::Relaxed)))?;
+    c.set(0, tce);
     Ok(())
 }
 
 /// ( liobn io-address tce -- )
 fn put_tce(c: &mut Ctx) -> HResult {
-    let (table, at) = window(c)?;
-    let tce = c.arg(2);
-    table.set(at, 1, |_| tce)
+    let (ioba, tce) = (c.arg(1), c.arg(2));
+    c.papr().tces.with(c.arg(0), |t| t.set(t.place(ioba)?, 1, |_| tce))
 }
 
 /// ( liobn io-address tce count -- )
 fn stuff_tce(c: &mut Ctx) -> HResult {
-    let (table, at) = window(c)?;
-    let (tce, count) = (c.arg(2), c.arg(3));
+    let (ioba, tce, count) = (c.arg(1), c.arg(2), c.arg(3));
     if count > MAX_STUFF {
         return Err(Rc::PARAMETER);
     }
-    table.set(at, count, |_| tce)
+    c.papr().tces.with(c.arg(0), |t| t.set(t.place(ioba)?, count, |_| tce))
 }
 
 /// ( liobn io-address list count -- )
 fn put_tce_indirect(c: &mut Ctx) -> HResult {
-    let (table, at) = window(c)?;
-    let (list, count) = (c.arg(2), c.arg(3));
+    let (ioba, list, count) = (c.arg(1), c.arg(2), c.arg(3));
     if count > MAX_INDIRECT || list % 4096 != 0 {
         return Err(Rc::PARAMETER);
     }
     let mut bytes = [0; MAX_INDIRECT as usize * 8];
     let bytes = &mut bytes[..count as usize * 8];
-    c.ram().read(list, bytes)?;
-    table.set(at, count, |n| bytes[n * 8..n * 8 + 8].iter().fold(0, |v, &b| v << 8 | b as u64))
+    c.papr().tces.with(c.arg(0), |t| {
+        let at = t.place(ioba)?;
+        c.ram().read(list, bytes)?;
+        let tce = |n: usize| bytes.get(n * 8..).and_then(|b| b.first_chunk()).copied().unwrap_or_default();
+        t.set(at, count, |n| u64::from_be_bytes(tce(n)))
+    })
 }
 
 /// ( unit queue length -- )
