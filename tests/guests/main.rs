@@ -7,6 +7,7 @@
 mod cli;
 mod life;
 mod matrix;
+mod stress;
 mod userland;
 
 use anyhow::{Result, bail};
@@ -110,6 +111,7 @@ fn run() -> Result<ExitCode> {
     cli::register(&mut suite);
     life::register(&mut suite);
     userland::register(&mut suite);
+    stress::register(&mut suite);
     matrix::register(&mut suite);
     Ok(libtest_mimic::run(&arguments, suite.trials).exit_code())
 }

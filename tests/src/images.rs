@@ -62,6 +62,14 @@ impl Images {
         Ok(self.guests.tools()?)
     }
 
+    /// The tree of Debian programs that measure and strain, for [`Initramfs::programs`].
+    ///
+    /// # Errors
+    /// Fetching failed.
+    pub fn programs(&self) -> Result<PathBuf> {
+        Ok(self.guests.programs()?)
+    }
+
     /// The Debian installer.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ pub fn all() -> Result<()> {
     println!("busybox: {}", guests.busybox()?.program.display());
     println!("installer: {}", guests.installer()?.vmlinux.display());
     println!("tools: {}", guests.tools()?.display());
+    println!("programs: {}", guests.programs()?.display());
     println!("demo: {}", guests.demo()?.initrd.display());
     Ok(())
 }

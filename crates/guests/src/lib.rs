@@ -223,6 +223,15 @@ impl Guests {
         self.tree("tools", &["kexec-tools", "powerpc-utils", "util-linux", "systemd"])
     }
 
+    /// python3, gcc, openssl, xz, sqlite3 and stress-ng with all they need: real programs to measure and to strain a
+    /// partition with.
+    ///
+    /// # Errors
+    /// As [`Guests::kernel`].
+    pub fn programs(&self) -> Result<PathBuf> {
+        self.tree("programs", &["python3", "gcc", "openssl", "xz-utils", "sqlite3", "stress-ng"])
+    }
+
     /// Kernel and initramfs of the demonstration: mounts, a banner, a root shell with job control.
     ///
     /// # Errors

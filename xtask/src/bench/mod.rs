@@ -35,12 +35,14 @@ pub enum Set {
     System,
     /// The same parallel load on one and on two processors.
     Smp,
+    /// Real programs from Debian.
+    Programs,
 }
 
 impl Set {
     /// All of them, in the order they are run and printed.
-    pub const ALL: [Self; 6] =
-        [Self::Boot, Self::Integer, Self::Float, Self::Vector, Self::System, Self::Smp];
+    pub const ALL: [Self; 7] =
+        [Self::Boot, Self::Integer, Self::Float, Self::Vector, Self::System, Self::Smp, Self::Programs];
 
     /// Its name on the command line and in the guest.
     pub fn name(self) -> &'static str {
@@ -51,6 +53,7 @@ impl Set {
             Self::Vector => "vector",
             Self::System => "system",
             Self::Smp => "smp",
+            Self::Programs => "programs",
         }
     }
 
@@ -63,6 +66,7 @@ impl Set {
             Self::Vector => (Some(4.0), None),
             Self::System => (Some(1.7), Some(1.0)),
             Self::Smp => (None, None),
+            Self::Programs => (Some(2.5), Some(1.5)),
         }
     }
 }

@@ -16,7 +16,8 @@ pub const USAGE: &str = "\
     --args ARGS    more arguments for rhyp, as in `rhyp run ARGS`
     --rhyp FILE    measure this program instead of building it
     --rounds N     rounds to take the medians of (5)
-    --only SET[/NAME]  only this set (boot, integer, float, vector, system, smp), or what NAME occurs in; repeatable
+    --only SET[/NAME]  only this set (boot, integer, float, vector, system, smp, programs), or what
+                   NAME occurs in; repeatable
     --json         print the table as JSON";
 
 /// What was asked for.

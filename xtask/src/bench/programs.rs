@@ -24,7 +24,33 @@ const FLAGS: &[&str] =
     &["-O2", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", "-fno-math-errno"];
 
 /// `/init` of the guest: `BENCH_SET` and `BENCH_NAMES` come from the kernel's command line.
+const INIT_PROGRAMS: &str = "IFS=,\n/programs.sh /bench /usr/lib/gcc/powerpc64le-linux-gnu/12/cc1 /python.py $BENCH_NAMES\npoweroff -f\n";
 const INIT: &str = "IFS=,\n/bench $BENCH_SET $BENCH_NAMES\npoweroff -f\n";
+
+/// Where Debian's compiler proper stands, which is also the file that is compressed.
+const CC1: &str = "usr/lib/gcc/powerpc64le-linux-gnu/12/cc1";
+/// Programs of the guest that runs real ones; their libraries follow.
+const PROGRAMS: &[&str] = &[
+    "usr/bin/python3.11",
+    "usr/bin/powerpc64le-linux-gnu-gcc-12",
+    CC1,
+    "usr/bin/powerpc64le-linux-gnu-as",
+    "usr/bin/openssl",
+    "usr/bin/xz",
+    "usr/bin/sqlite3",
+];
+
+/// What the set of real programs needs.
+pub struct Programs {
+    /// The initramfs.
+    pub initrd: PathBuf,
+    /// What runs them one after the other.
+    pub script: PathBuf,
+    /// What python runs.
+    pub python: PathBuf,
+    /// The file that is compressed.
+    pub data: PathBuf,
+}
 
 /// Everything compiled and packed.
 pub struct Images {
@@ -36,6 +62,8 @@ pub struct Images {
     pub boot: PathBuf,
     /// An initramfs with the benchmarks.
     pub bench: PathBuf,
+    /// Real programs, if they are asked for.
+    pub programs: Option<Programs>,
     built: PathBuf,
 }
 
@@ -64,12 +92,21 @@ impl Images {
         Initramfs::new().busybox(&busybox).init(&script).write(&boot)?;
         let script = format!("{INIT_MOUNTS}{INIT}");
         Initramfs::new().busybox(&busybox).init(&script).host_file("bench", &guest)?.write(&bench)?;
-        Ok(Self { native, kernel, boot, bench, built: target.join("release/rhyp") })
+        let programs = if options.wants(Set::Programs) {
+            Some(Programs::prepare(root, &out, &guests, &guest)?)
+        } else {
+            None
+        };
+        Ok(Self { native, kernel, boot, bench, programs, built: target.join("release/rhyp") })
     }
 
     /// The initramfs of a set.
     pub fn initrd(&self, set: Set) -> &Path {
-        if set == Set::Boot { &self.boot } else { &self.bench }
+        match (set, &self.programs) {
+            (Set::Boot, _) => &self.boot,
+            (Set::Programs, Some(programs)) => &programs.initrd,
+            _ => &self.bench,
+        }
     }
 
     /// The measured rhyp.
@@ -92,6 +129,38 @@ impl Images {
             .or_else(|| options.rhyp.clone())
             .unwrap_or_else(|| self.built.clone());
         Some(Machine::Rhyp(program, options.versus.clone().unwrap_or_default()))
+    }
+}
+
+impl Programs {
+    fn prepare(root: &Path, out: &Path, guests: &Guests, bench: &Path) -> Result<Self> {
+        let tree = guests.programs()?;
+        let [script, python] = ["programs.sh", "python.py"].map(|name| root.join("guests/bench").join(name));
+        // Some 150 MB that seldom change, and the little that does; the kernel unpacks one archive after the other.
+        let base = out.join("programs-base.gz");
+        let list = out.join("programs-base.list");
+        let what = format!("{}\n{}", tree.display(), PROGRAMS.join("\n"));
+        if !base.is_file() || std::fs::read_to_string(&list).ok().as_deref() != Some(&what) {
+            Initramfs::new()
+                .busybox(&guests.busybox()?)
+                .programs(&tree, PROGRAMS)?
+                .tree("usr/lib/python3.11", &tree.join("usr/lib/python3.11"))?
+                .link("usr/bin/python3", "python3.11")
+                .link("usr/bin/gcc", "powerpc64le-linux-gnu-gcc-12")
+                .link("usr/bin/as", "powerpc64le-linux-gnu-as")
+                .write(&base)?;
+            std::fs::write(&list, what)?;
+        }
+        let top = Initramfs::new()
+            .init(&format!("{INIT_MOUNTS}{INIT_PROGRAMS}"))
+            .host_file("bench", bench)?
+            .host_file("programs.sh", &script)?
+            .host_file("python.py", &python)?;
+        let mut all = std::fs::read(&base)?;
+        top.write_to(&mut all)?;
+        let initrd = out.join("programs.gz");
+        std::fs::write(&initrd, all)?;
+        Ok(Self { initrd, script, python, data: tree.join(CC1) })
     }
 }
 

@@ -50,11 +50,11 @@ impl Table {
         let order = self.rows.len();
         let name = measured.name;
         let row = self.rows.entry((set, name.clone())).or_insert_with(|| Row { order, ..Row::default() });
-        if row.sum.is_some() && row.sum != measured.sum {
+        if row.sum.is_some() && measured.sum.is_some() && row.sum != measured.sum {
             let words = [&row.sum, &measured.sum].map(|sum| sum.clone().unwrap_or_default());
             bail!("{}/{name}: checksum {} before, {} on {column:?}", set.name(), words[0], words[1]);
         }
-        row.sum = measured.sum;
+        row.sum = measured.sum.or(row.sum.take());
         row.seconds.entry(column).or_default().push(measured.seconds);
         Ok(())
     }
