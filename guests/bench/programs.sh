@@ -2,6 +2,8 @@
 # Real programs, timed: programs.sh BENCH DATA SCRIPT [WORD...]
 # BENCH: the benchmark program; DATA: a file to compress; SCRIPT: python.py; WORDs: parts of the names to run.
 # Works in the guest and on the host; what is not installed is left out. Checksums are those of what a program wrote.
+# The real programs before those of busybox.
+PATH=/usr/bin:/usr/sbin:/bin:/sbin
 bench=$1 data=$2 script=$3
 shift 3
 work=$(mktemp -d)

@@ -40,6 +40,9 @@ const PROGRAMS: &[&str] = &[
     "usr/bin/sqlite3",
 ];
 
+/// Folders that go with them; the compiler wants one for headers, whatever it compiles.
+const TREES: &[&str] = &["usr/lib/python3.11", "usr/lib/gcc/powerpc64le-linux-gnu/12/include"];
+
 /// What the set of real programs needs.
 pub struct Programs {
     /// The initramfs.
@@ -139,12 +142,13 @@ impl Programs {
         // Some 150 MB that seldom change, and the little that does; the kernel unpacks one archive after the other.
         let base = out.join("programs-base.gz");
         let list = out.join("programs-base.list");
-        let what = format!("{}\n{}", tree.display(), PROGRAMS.join("\n"));
+        let what = format!("{}\n{}\n{}", tree.display(), PROGRAMS.join("\n"), TREES.join("\n"));
         if !base.is_file() || std::fs::read_to_string(&list).ok().as_deref() != Some(&what) {
-            Initramfs::new()
-                .busybox(&guests.busybox()?)
-                .programs(&tree, PROGRAMS)?
-                .tree("usr/lib/python3.11", &tree.join("usr/lib/python3.11"))?
+            let mut initramfs = Initramfs::new().busybox(&guests.busybox()?).programs(&tree, PROGRAMS)?;
+            for folder in TREES {
+                initramfs = initramfs.tree(folder, &tree.join(folder))?;
+            }
+            initramfs
                 .link("usr/bin/python3", "python3.11")
                 .link("usr/bin/gcc", "powerpc64le-linux-gnu-gcc-12")
                 .link("usr/bin/as", "powerpc64le-linux-gnu-as")
