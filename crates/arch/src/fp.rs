@@ -15,10 +15,12 @@ impl FpRegs for CpuState {
         self.vsr[n & 63] = v;
     }
     fn fpscr(&self) -> u64 {
-        self.fpscr
+        if self.fp_late.is_none() { self.fpscr } else { self.fp_late.apply(self.fpscr) }
     }
     fn set_fpscr(&mut self, v: u64) {
         self.fpscr = v;
+        self.fp_late = fpu::Late::default();
+        self.fp_gate = crate::state::fp_gate(v);
     }
     fn set_cr_field(&mut self, n: u32, v: u8) {
         self.cr[n as usize & 7] = v & 15;
@@ -38,6 +40,10 @@ impl Cpu {
     /// A whole floating-point instruction. The enabled-exception interrupt is precise: SRR0 is the instruction.
     #[inline]
     pub fn fp_insn(&mut self, f: FpInsn) -> Result<(), Stop> {
+        if !self.st.fp_late.is_none() {
+            let v = self.st.fpscr();
+            self.st.set_fpscr(v);
+        }
         match fpu::exec(&mut *self.st, f) {
             FpTrap::None => Ok(()),
             FpTrap::Enabled => Err(self.raise(Fault::program(srr1::FP_ENABLED))),

@@ -81,7 +81,9 @@ impl CpuState {
             msr,
             mode: _,
             tar,
-            fpscr,
+            fpscr: _,
+            fp_late: _,
+            fp_gate: _,
             reserve: _,
             vsr,
             vscr,
@@ -122,7 +124,7 @@ impl CpuState {
             xer: [*xer_so, *xer_ov, *xer_ca, *xer_ov32, *xer_ca32, *xer_count],
             msr: *msr,
             tar: *tar,
-            fpscr: *fpscr,
+            fpscr: fpu::FpRegs::fpscr(self),
             vsr: vsr.to_vec(),
             vscr: *vscr,
             vrsave: *vrsave,
@@ -209,7 +211,7 @@ impl CpuState {
         self.xer_count = xer[5] & 0x7f;
         self.level = level;
         self.set_msr(*msr);
-        self.fpscr = *fpscr;
+        fpu::FpRegs::set_fpscr(self, *fpscr);
         self.reserve = Reserve { ea: u64::MAX, ..Reserve::default() };
         self.vsr = *vsr;
         (self.vscr, self.vrsave) = (*vscr, *vrsave);

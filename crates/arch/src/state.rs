@@ -51,8 +51,12 @@ pub struct CpuState {
     pub mode: Mode,
     /// Target address register.
     pub tar: u64,
-    /// FPSCR, 64-bit.
+    /// FPSCR, 64-bit, without what [`CpuState::fp_late`] owes it: read and write it through `fpu::FpRegs`.
     pub fpscr: u64,
+    /// What translated code left to be computed when the FPSCR is read.
+    pub fp_late: fpu::Late,
+    /// What keeps translated code from host arithmetic: see [`fp_gate`].
+    pub fp_gate: u32,
     /// Reservation: valid, its real address (as found), size and the little-endian value loaded.
     pub reserve: Reserve,
     /// VSRs; FPR n is the high half of 0..32, VR n is 32 + n. Byte 0 is the most significant byte.
@@ -130,6 +134,12 @@ pub struct Reserve {
     pub value: u128,
 }
 
+/// Why an FPSCR value asks for care: 1 another rounding than to nearest, an enabled exception or NI; 2 XX is off, so
+/// an inexact result has an exception to record. 0: the host's arithmetic on normal numbers is all there is to do.
+pub fn fp_gate(fpscr: u64) -> u32 {
+    (fpscr & 0xff != 0) as u32 | ((fpscr >> 25 & 1 == 0) as u32) << 1
+}
+
 impl CpuState {
     /// All zero but for the version; 64-bit big-endian real mode.
     pub fn new(level: Level, pvr: u32, pir: u32) -> Box<Self> {
@@ -150,6 +160,8 @@ impl CpuState {
             mode: Mode::default(),
             tar: 0,
             fpscr: 0,
+            fp_late: fpu::Late::default(),
+            fp_gate: fp_gate(0),
             reserve: Reserve { ea: u64::MAX, ..Reserve::default() },
             vsr: [0; 64],
             vscr: 0x0001_0000,

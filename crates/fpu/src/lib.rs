@@ -12,12 +12,14 @@ pub mod dfp;
 mod fast;
 pub mod fpscr;
 mod ger;
+mod late;
 pub mod soft;
 mod vmx;
 
 use isa::fp::{FpForm, FpInsn, FpOp, IntTy};
 
 pub use arith::{double_bits, single_bits};
+pub use late::Late;
 
 use arith::{Kind, Res};
 use fpscr::{ENABLES, FI, FPCC, FPRF, FPRF_SHIFT, FR, OE, OX, UE, UX, VE, VX_ALL, XE, XX, ZE, ZX};
