@@ -94,6 +94,8 @@ pub trait IrqController: Send + Sync {
     /// Claims `count` free edge sources with consecutive numbers in [`lisn::MSI`], the first a multiple of
     /// `align` (a power of two; 0 counts as 1) as multi-message MSI wants it. Answers them in order.
     fn claim_msis(&self, count: u32, align: u32) -> Result<Vec<IrqLine>, IrqError>;
+    /// The line of an edge source that is claimed already, for one who held it before a state was saved.
+    fn message_line(&self, lisn: u32) -> IrqLine;
     /// Gives a source back and forgets what was pending on it. Not claimed: nothing happens.
     fn free(&self, lisn: u32);
 }

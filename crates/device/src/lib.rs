@@ -8,6 +8,7 @@ pub mod dma;
 pub mod fdt;
 pub mod irq;
 pub mod lan;
+pub mod pci;
 pub mod tree;
 pub mod vio;
 
@@ -15,5 +16,6 @@ pub use dma::{DmaAccess, DmaFault, DmaSpace};
 pub use fdt::FdtError;
 pub use irq::{IrqController, IrqError, IrqKind, IrqLine, VcpuLines};
 pub use lan::LogicalLan;
+pub use pci::PciFunction;
 pub use tree::{DeviceTree, NodeId, PathError};
 pub use vio::{VioDevice, VioWindow};

@@ -190,6 +190,10 @@ impl IrqController for Intc {
         Err(exhausted)
     }
 
+    fn message_line(&self, number: u32) -> IrqLine {
+        IrqLine::new(number, IrqKind::Msi, self.0.clone())
+    }
+
     fn free(&self, number: u32) {
         let _claims = lock(&self.0.claims);
         self.0.free(number);

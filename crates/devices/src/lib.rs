@@ -7,6 +7,7 @@
 
 pub mod intc;
 pub mod nvram;
+pub mod phb;
 pub mod rc;
 pub mod rng;
 pub mod rtc;
@@ -15,6 +16,7 @@ pub mod servers;
 #[cfg(test)]
 mod testing;
 pub mod veth;
+pub mod virtio;
 pub mod vscsi;
 pub mod vterm;
 pub mod xics;

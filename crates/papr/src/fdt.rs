@@ -7,6 +7,7 @@ use device::irq::{IrqKind, lisn};
 use device::{DeviceTree, NodeId};
 use devices::intc::Intc;
 use devices::nvram::Nvram;
+use devices::phb::Phb;
 use devices::vterm::Vterms;
 use firmware::stub;
 use isa::Level;
@@ -32,6 +33,8 @@ pub struct TreeInput<'a> {
     pub nvram: &'a Nvram,
     /// Other adapters below `/vdevice`.
     pub vio: &'a VioBus,
+    /// The PCI host bridge.
+    pub phb: Option<&'a Phb>,
     /// Kernel command line; empty for none.
     pub bootargs: &'a str,
     /// Address and size of the initial RAM disk.
@@ -89,6 +92,9 @@ pub fn build(input: &TreeInput) -> DeviceTree {
     input.intc.describe(&mut tree);
     event_sources(&mut tree);
     vdevice(&mut tree, input);
+    if let Some(phb) = input.phb {
+        phb.describe(&mut tree, rtas::pci::window_tokens());
+    }
     devices::rng::describe(&mut tree);
     show_agreement(&mut tree, config, agreement);
     tree

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arch::{Cpu, Shared};
 use devices::intc::Intc;
 use devices::nvram::Nvram;
+use devices::phb::Phb;
 use devices::rtc::Rtc;
 use devices::vterm::Vterms;
 
@@ -63,6 +64,8 @@ pub trait Platform: Send + Sync {
     fn rtc(&self) -> &Rtc;
     /// Virtual I/O adapters.
     fn vio(&self) -> &VioBus;
+    /// The PCI host bridge, if there is one.
+    fn phb(&self) -> Option<&Phb>;
     /// A call of the client interface by `cpu`, whose arguments stand at the real address `args` (see
     /// [`firmware::of_client::OfClient::call`]; its result goes to r3). Without firmware: H_FUNCTION.
     fn of_client(&self, cpu: &mut Cpu, args: u64) -> HcallFlow;

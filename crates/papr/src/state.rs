@@ -63,6 +63,8 @@ pub struct PaprState {
     /// Table being prepared by H_RESIZE_HPT_PREPARE.
     pub(crate) resize: Mutex<hcall::mmu::Resizing>,
     pub(crate) tces: TceTables,
+    /// Orders what is done to the PCI host bridge's DMA windows.
+    pub(crate) windows: Mutex<()>,
     rtas_base: AtomicU64,
 }
 
@@ -102,6 +104,7 @@ impl PaprState {
             nmi: Mutex::new(Nmi::default()),
             resize: Mutex::new(hcall::mmu::Resizing::default()),
             tces: TceTables::default(),
+            windows: Mutex::new(()),
             rtas_base: AtomicU64::new(0),
         }
     }
@@ -122,6 +125,7 @@ impl PaprState {
             nmi,
             resize,
             tces,
+            windows: _,
             rtas_base,
         } = self;
         for (n, v) in vcpus.iter().enumerate() {
@@ -314,6 +318,7 @@ impl PaprState {
             nmi,
             resize: _,
             tces,
+            windows: _,
             rtas_base,
         } = self;
         let save_vcpu = |v: &Vcpu| {

@@ -9,6 +9,7 @@ use arch::{Cpu, Env, Flow, Shared, VcpuLink};
 use device::irq::{IrqController, IrqKind, VcpuLines, lisn};
 use devices::intc::{Intc, IrqMode};
 use devices::nvram::Nvram;
+use devices::phb::Phb;
 use devices::rtc::Rtc;
 use devices::vterm::{CONSOLE_UNIT, CharBackend, Vterm, Vterms};
 use devices::xive::{GuestMemory, NotMemory};
@@ -98,6 +99,8 @@ pub struct TestPlatform {
     pub rtc: Rtc,
     /// Its adapters.
     pub vio: VioBus,
+    /// Its PCI host bridge.
+    pub phb: Option<Phb>,
     /// What ends the guest asked for.
     pub ended: Mutex<Vec<End>>,
 }
@@ -126,6 +129,9 @@ impl Platform for TestPlatform {
     }
     fn vio(&self) -> &VioBus {
         &self.vio
+    }
+    fn phb(&self) -> Option<&Phb> {
+        self.phb.as_ref()
     }
     fn of_client(&self, cpu: &mut Cpu, args: u64) -> HcallFlow {
         cpu.st.gpr[3] = if args == 0 { u64::MAX } else { 0 };
@@ -176,6 +182,7 @@ impl TestPlatform {
             nvram: Nvram::volatile(),
             rtc: Rtc::new(),
             vio: VioBus::default(),
+            phb: None,
             ended: Mutex::default(),
         };
         crate::cas::power_on(&p).unwrap();

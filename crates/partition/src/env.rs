@@ -25,10 +25,17 @@ impl Env for Surroundings {
     }
 
     fn mmio_load(&self, vcpu: usize, ra: u64, size: u8) -> Option<u64> {
+        if let Some(v) = self.0.io.phb.as_ref().and_then(|p| p.load(ra, size)) {
+            return Some(v.swap_bytes() >> (64 - 8 * size as u32));
+        }
         self.0.intc().xive().ok()?.load(vcpu as u32, ra, size as u32)
     }
 
     fn mmio_store(&self, vcpu: usize, ra: u64, v: u64, size: u8) -> bool {
+        let little = (v << (64 - 8 * size as u32)).swap_bytes();
+        if self.0.io.phb.as_ref().is_some_and(|p| p.store(ra, little, size)) {
+            return true;
+        }
         self.0.intc().xive().is_ok_and(|x| x.store(vcpu as u32, ra, size as u32, v))
     }
 

@@ -6,8 +6,11 @@ use block::Disk;
 use device::irq::lisn;
 use device::{IrqController, IrqKind, IrqLine, VioWindow};
 use devices::intc::Intc;
+use devices::phb::Phb;
 use devices::scsi::{Kind, Target, Unit};
 use devices::veth::{self, Veth};
+use devices::virtio::blk::Blk;
+use devices::virtio::{VirtioDevice, VirtioPci};
 use devices::vscsi::{self, Vscsi};
 use mem::GuestRam;
 use net::Port;
@@ -77,6 +80,8 @@ pub(crate) struct Io {
     pub vio: VioBus,
     /// The disks as firmware reaches them, in the order they were asked for.
     pub firmware_disks: Vec<FirmwareDisk>,
+    /// The PCI host bridge, if anything is on it.
+    pub phb: Option<Phb>,
 }
 
 /// What devices are connected to while a partition is put together.
@@ -86,6 +91,8 @@ pub(crate) struct Backplane<'a> {
     pub ram: &'a Arc<GuestRam>,
     /// The next free interrupt source of [`lisn::VIO`].
     pub next_vio: u32,
+    /// Virtual processors.
+    pub vcpus: u32,
 }
 
 impl Backplane<'_> {
@@ -117,8 +124,8 @@ impl Io {
         // Where firmware finds each disk.
         let mut paths = vec![String::new(); disks.len()];
         io.add_vscsi(disks, &mut paths, b)?;
-        if disks.iter().any(|d| d.bus == DiskBus::Virtio) {
-            return Err(BootError::Internal("no virtio block adapter is there yet".into()));
+        for (n, slot) in disks.iter().enumerate().filter(|(_, d)| d.bus == DiskBus::Virtio) {
+            paths[n] = io.plug(b, Arc::new(virtio_disk(n, slot, b.vcpus)))?;
         }
         let found = disks.iter().zip(paths);
         let found = found.map(|(d, path)| FirmwareDisk { path, disk: d.disk.clone(), cdrom: d.cdrom });
@@ -172,8 +179,34 @@ impl Io {
         Ok(())
     }
 
-    /// Everything back to power-on.
-    pub fn reset(&self) {
-        self.vio.reset();
+    /// Puts a virtio device into the next slot of the PCI host bridge; answers the path of its node.
+    fn plug(&mut self, b: &Backplane, device: Arc<dyn VirtioDevice>) -> Result<String, BootError> {
+        let full = || BootError::Internal("more than 32 PCI devices".into());
+        if self.phb.is_none() {
+            let phb = Phb::new(Arc::new(b.intc.clone()));
+            self.phb = Some(phb.map_err(|e| BootError::Internal(e.to_string()))?);
+            papr::rtas::pci::reset_windows(b.papr);
+        }
+        let phb = self.phb.as_mut().ok_or_else(full)?;
+        let (slot, pin) = phb.next_slot().ok_or_else(full)?;
+        let function = Arc::new(VirtioPci::new(device, b.ram.clone(), pin));
+        let path = Phb::path(slot, &*function);
+        phb.plug(function);
+        Ok(path)
     }
+
+    /// Everything back to power-on.
+    pub fn reset(&self, papr: &PaprState) {
+        let Io { vio, firmware_disks: _, phb } = self;
+        vio.reset();
+        if let Some(phb) = phb {
+            phb.reset();
+            papr::rtas::pci::reset_windows(papr);
+        }
+    }
+}
+
+/// The `n`-th disk as virtio-blk, with a queue for each processor.
+fn virtio_disk(n: usize, slot: &DiskSlot, vcpus: u32) -> Blk {
+    Blk::new(slot.disk.clone(), u16::try_from(vcpus).unwrap_or(u16::MAX), &format!("rhyp-disk{n}"))
 }

@@ -146,7 +146,13 @@ impl Partition {
         let mut terminals = Vterms::default();
         terminals.add(Arc::new(Vterm::new(CONSOLE_UNIT, line, console.clone())));
         let papr = PaprState::new(&config);
-        let mut backplane = Backplane { intc: &intc, papr: &papr, ram: &ram, next_vio: lisn::VIO.start + 1 };
+        let mut backplane = Backplane {
+            intc: &intc,
+            papr: &papr,
+            ram: &ram,
+            next_vio: lisn::VIO.start + 1,
+            vcpus: config.vcpus,
+        };
         let io = Io::build(slots, &mut backplane)?;
         Ok(Arc::new(Partition {
             papr,
@@ -306,8 +312,8 @@ impl Partition {
         }
         self.sh.lpcr.store(0, Ordering::SeqCst);
         self.sh.prtb.store(0, Ordering::SeqCst);
-        self.io.reset();
         self.papr.reset(&self.config);
+        self.io.reset(&self.papr);
         for t in self.terminals.iter() {
             t.reset();
         }

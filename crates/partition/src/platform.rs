@@ -7,6 +7,7 @@ use arch::{Cpu, Shared};
 use device::DeviceTree;
 use devices::intc::Intc;
 use devices::nvram::Nvram;
+use devices::phb::Phb;
 use devices::rtc::Rtc;
 use devices::vterm::Vterms;
 use firmware::of_client::{BadAddress, CasOutcome, DiskError, DiskInfo, OfHost};
@@ -38,6 +39,9 @@ impl Platform for Partition {
     }
     fn vio(&self) -> &papr::vio::VioBus {
         &self.io.vio
+    }
+    fn phb(&self) -> Option<&Phb> {
+        self.io.phb.as_ref()
     }
 
     fn of_client(&self, cpu: &mut Cpu, args: u64) -> HcallFlow {

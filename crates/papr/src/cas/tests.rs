@@ -40,6 +40,7 @@ impl Machine {
             terminals: &p.terminals,
             nvram: &p.nvram,
             vio: &p.vio,
+            phb: None,
             bootargs: "",
             initrd: None,
             boot_kernel: None,

@@ -13,6 +13,7 @@ fn tree(p: &TestPlatform) -> DeviceTree {
         terminals: p.terminals(),
         nvram: p.nvram(),
         vio: p.vio(),
+        phb: p.phb(),
         bootargs: "console=hvc0",
         initrd: Some((0x300_0000, 0x1234)),
         boot_kernel: None,

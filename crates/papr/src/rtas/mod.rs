@@ -107,6 +107,7 @@ pub struct Call<'a> {
     args: [u32; MAX_CELLS],
     nargs: usize,
     rets: [u32; MAX_CELLS],
+    nrets: usize,
 }
 
 impl<'a> Call<'a> {
@@ -118,6 +119,11 @@ impl<'a> Call<'a> {
     /// Number of arguments given.
     pub fn nargs(&self) -> usize {
         self.nargs
+    }
+
+    /// Number of results there is room for, the status included.
+    pub fn nrets(&self) -> usize {
+        self.nrets
     }
 
     /// Sets result `n`, counted from 1 as the status is number 0.
@@ -165,6 +171,7 @@ pub(crate) fn call(c: &mut Ctx) -> HResult {
         args: [0; MAX_CELLS],
         nargs,
         rets: [0; MAX_CELLS],
+        nrets,
     };
     for n in 0..nargs {
         call.args[n] = cell(3 + n)?;

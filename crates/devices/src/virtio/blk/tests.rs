@@ -1,0 +1,101 @@
+use block::Raw;
+
+use super::super::testing::{BUFFERS, Driver, Piece, battery};
+use super::*;
+use crate::virtio::status::NEEDS_RESET;
+
+const SECTORS: u64 = 128;
+const DATA: u64 = BUFFERS + 0x1000;
+const ANSWER: u64 = BUFFERS + 0x800;
+
+fn disk(read_only: bool) -> Arc<dyn VirtioDevice> {
+    let fd = rustix::fs::memfd_create("disk", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+    let file = std::fs::File::from(fd);
+    file.set_len(SECTORS * SECTOR).unwrap();
+    Arc::new(Blk::new(Arc::new(Raw::new(file, read_only).unwrap()), 2, "serial"))
+}
+
+/// Makes a request; its status byte and the bytes written.
+fn request(d: &mut Driver, kind: u32, sector: u64, data: &[Piece]) -> (u8, u32) {
+    d.ram.store_le(BUFFERS, kind as u64, 8).unwrap();
+    d.ram.store_le(BUFFERS + 8, sector, 8).unwrap();
+    d.ram.store_le(ANSWER, 0xee, 1).unwrap();
+    let mut pieces = vec![(BUFFERS, 16, false)];
+    pieces.extend_from_slice(data);
+    pieces.push((ANSWER, 1, true));
+    let len = d.exchange(1, &pieces);
+    (d.bytes(ANSWER, 1)[0], len)
+}
+
+fn works(d: &mut Driver) {
+    d.ram.fill(DATA, 512, 0x5a).unwrap();
+    assert_eq!(request(d, request::OUT, 3, &[(DATA, 500, false), (DATA + 500, 12, false)]), (OK, 1));
+    assert_eq!(request(d, request::FLUSH, 0, &[]), (OK, 1));
+    d.ram.fill(DATA, 1536, 0).unwrap();
+    assert_eq!(request(d, request::IN, 2, &[(DATA, 1000, true), (DATA + 1000, 536, true)]), (OK, 1537));
+    let want = [[0; 512], [0x5a; 512], [0; 512]].concat();
+    assert_eq!(d.bytes(DATA, 1536), want);
+    d.ram.store_le(DATA, 3, 8).unwrap();
+    d.ram.store_le(DATA + 8, 1, 8).unwrap();
+    assert_eq!(request(d, request::WRITE_ZEROES, 0, &[(DATA, 16, false)]), (OK, 1));
+    assert_eq!(request(d, request::IN, 3, &[(DATA, 512, true)]), (OK, 513));
+    assert_eq!(d.bytes(DATA, 512), [0; 512]);
+}
+
+#[test]
+fn requests_do_what_they_say() {
+    let mut d = Driver::up(disk(false), feature::MQ | feature::FLUSH);
+    assert_eq!(d.config(0, 8), SECTORS);
+    assert_eq!((d.config(34, 2), d.config(56, 1), d.config(4000, 4)), (2, 1, 0));
+    works(&mut d);
+    assert_eq!(request(&mut d, request::GET_ID, 0, &[(DATA, 20, true)]), (OK, 21));
+    assert_eq!(&d.bytes(DATA, 8), b"serial\0\0");
+    d.ram.store_le(DATA, 0, 8).unwrap();
+    d.ram.store_le(DATA + 8, SECTORS, 8).unwrap();
+    assert_eq!(request(&mut d, request::DISCARD, 0, &[(DATA, 16, false)]), (OK, 1));
+    d.ram.store_le(DATA + 8, SECTORS | 2 << 32, 8).unwrap();
+    assert_eq!(request(&mut d, request::DISCARD, 0, &[(DATA, 16, false)]).0, UNSUPP);
+    d.ram.store_le(DATA + 8, SECTORS + 1, 8).unwrap();
+    assert_eq!(request(&mut d, request::DISCARD, 0, &[(DATA, 16, false)]).0, IOERR);
+    assert_eq!(request(&mut d, request::DISCARD, 0, &[(DATA, 32, false)]).0, IOERR);
+    assert_eq!(request(&mut d, 99, 0, &[]).0, UNSUPP);
+    for (sector, len) in [(SECTORS, 512), (SECTORS - 1, 1024), (u64::MAX, 512), (u64::MAX >> 9, 512), (0, 5)]
+    {
+        assert_eq!(request(&mut d, request::IN, sector, &[(DATA, len, true)]).0, IOERR);
+        assert_eq!(request(&mut d, request::OUT, sector, &[(DATA, len, false)]).0, IOERR);
+    }
+    // Without room for an answer there is none, but the chain comes back.
+    assert_eq!(d.exchange(0, &[(BUFFERS, 16, false)]), 0);
+    assert_eq!(d.exchange(0, &[(BUFFERS, 8, false), (ANSWER, 1, true)]), 0);
+    assert_eq!(d.status() & NEEDS_RESET, 0);
+}
+
+#[test]
+fn a_read_only_disk_is_not_written() {
+    let mut d = Driver::up(disk(true), feature::RO);
+    assert_eq!(request(&mut d, request::OUT, 0, &[(DATA, 512, false)]).0, IOERR);
+    assert_eq!(request(&mut d, request::IN, 0, &[(DATA, 512, true)]).0, OK);
+}
+
+#[test]
+fn many_requests_at_once_all_come_back() {
+    let mut d = Driver::up(disk(false), super::super::feature::EVENT_IDX);
+    d.ram.store_le(BUFFERS, 0, 8).unwrap();
+    d.ram.store_le(BUFFERS + 8, 0, 8).unwrap();
+    for _ in 0..50 {
+        for n in 0..5 {
+            let data = (DATA + 0x1000 * n as u64, 512, true);
+            d.offer(0, 3 * n, &[(BUFFERS, 16, false), data, (ANSWER + n as u64, 1, true)]);
+        }
+        d.notify(0);
+        let mut heads: Vec<u32> = (0..5).map(|_| d.wait(0).0).collect();
+        heads.sort();
+        assert_eq!(heads, [0, 3, 6, 9, 12]);
+    }
+    assert_ne!(d.ear.0.load(std::sync::atomic::Ordering::SeqCst), 0);
+}
+
+#[test]
+fn it_stands_the_battery() {
+    battery(&|| disk(false), &works);
+}
