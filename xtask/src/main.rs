@@ -14,6 +14,8 @@ const USAGE: &str = "\
 usage: cargo xtask CHORE
   test           format, house rules, clippy, unit tests, release build, quick guest tests
     --all          the whole boot matrix and the slower guest tests too
+    --isa          only the instruction corpus, every vector on both engines; says what is covered and what differs
+    --record       the corpus recorded anew from qemu-ppc64le and qemu-ppc64
     --guests NAME  only the guest tests whose names contain NAME
     --peer qemu    run the guests under QEMU instead, to test the tests
   lint           the house rules alone

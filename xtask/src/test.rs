@@ -16,6 +16,10 @@ pub struct Options {
     pub qemu: bool,
     /// Only guest tests whose names contain this.
     pub filter: Option<String>,
+    /// Only the instruction corpus, all of it.
+    pub isa: bool,
+    /// Record the corpus anew from the peer.
+    pub record: bool,
 }
 
 impl Options {
@@ -26,6 +30,8 @@ impl Options {
         while let Some(word) = words.next() {
             match *word {
                 "--all" => options.all = true,
+                "--isa" => options.isa = true,
+                "--record" => (options.isa, options.record) = (true, true),
                 "--peer" => match words.next() {
                     Some(&"qemu") => options.qemu = true,
                     Some(&"rhyp") => options.qemu = false,
@@ -34,7 +40,9 @@ impl Options {
                 "--guests" => {
                     options.filter = Some((*words.next().context("--guests needs a name")?).to_owned())
                 }
-                other => bail!("unknown option {other}: --all, --peer rhyp|qemu, --guests NAME"),
+                other => {
+                    bail!("unknown option {other}: --all, --isa, --record, --peer rhyp|qemu, --guests NAME")
+                }
             }
         }
         Ok(options)
@@ -43,10 +51,23 @@ impl Options {
 
 /// Programs the tests start that a bare Debian may lack, and the packages they come in.
 const QEMU_PACKAGES: &[(&str, &str)] = &[("qemu-system-ppc64", "qemu-system-ppc")];
+/// What recording the instruction corpus takes.
+const RECORD_PACKAGES: &[(&str, &str)] =
+    &[("qemu-ppc64le", "qemu-user"), ("powerpc64le-linux-gnu-gcc", "gcc-powerpc64le-linux-gnu")];
+/// The instruction corpus.
+const CORPUS: &[&str] = &["run", "--release", "--quiet", "--package", "isa-corpus", "--"];
 
 /// Runs all steps in `root`; stops at the first that fails. With a filter only the guest tests run.
 pub fn run(root: &Path, options: &Options) -> Result<()> {
     let cargo = |arguments: &[&str]| step(root, &crate::cargo(), arguments);
+    if options.isa {
+        let mut corpus = CORPUS.to_vec();
+        if options.record {
+            install_missing(root, RECORD_PACKAGES)?;
+            corpus.push("--record");
+        }
+        return cargo(&corpus);
+    }
     if options.qemu {
         install_missing(root, QEMU_PACKAGES)?;
     }
@@ -57,6 +78,11 @@ pub fn run(root: &Path, options: &Options) -> Result<()> {
         cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"])?;
         cargo(&["test", "--workspace", "--exclude", "guest-tests", "--quiet"])?;
         cargo(&["test", "--package", "guest-tests", "--lib", "--quiet"])?;
+        let mut corpus = CORPUS.to_vec();
+        if !options.all {
+            corpus.extend(["--every", "8"]);
+        }
+        cargo(&corpus)?;
     }
     if !options.qemu {
         cargo(&["build", "--release", "--package", "rhyp"])?;
@@ -121,6 +147,7 @@ mod tests {
         let options = Options::parse(&["--all", "--peer", "qemu", "--guests", "matrix"]).unwrap();
         assert!(options.all && options.qemu);
         assert_eq!(options.filter.as_deref(), Some("matrix"));
+        assert!(Options::parse(&["--isa"]).unwrap().isa && Options::parse(&["--record"]).unwrap().isa);
         for bad in [&["--peer"][..], &["--peer", "kvm"], &["--guests"], &["--everything"]] {
             assert!(Options::parse(bad).is_err(), "{bad:?}");
         }

@@ -87,9 +87,17 @@ impl Cpu {
                 self.st.cr[0] = self.st.xer_so;
                 Ok(())
             }
-            Helper::CpAbort | Helper::ClrBhrb => Ok(()),
-            Helper::MfBhrbe => {
-                self.st.gpr[i.rt() as usize] = 0;
+            Helper::CpAbort => Ok(()),
+            Helper::ClrBhrb | Helper::MfBhrbe => {
+                // A problem-state program has the branch history where MMCR0[BHRBA] says so (Book III, 10.4.4); there
+                // is never an entry in it.
+                if self.st.mode.pr && self.st.plain[795] >> 21 & 1 == 0 {
+                    self.st.fscr = self.st.fscr & !(0xff << 56) | 4 << 56;
+                    return Err(self.raise(Fault::plain(Vector::FacilityUnavailable)));
+                }
+                if h == Helper::MfBhrbe {
+                    self.st.gpr[i.rt() as usize] = 0;
+                }
                 Ok(())
             }
             Helper::Rfebb => self.rfebb(i),
@@ -97,6 +105,10 @@ impl Cpu {
                 // Transactional memory is not offered: HFSCR would keep it from the partition.
                 if self.st.level >= Level::V3_1 {
                     return self.illegal();
+                }
+                // treclaim. and trechkpt. are privileged.
+                if self.st.mode.pr && matches!(i.bits(21, 30), 942 | 1006) {
+                    return Err(self.raise(Fault::program(srr1::PRIVILEGED)));
                 }
                 self.st.fscr = self.st.fscr & !(0xff << 56) | 5 << 56;
                 Err(self.raise(Fault::plain(Vector::FacilityUnavailable)))

@@ -13,10 +13,10 @@ macro_rules! system_rows {
         Hrfid   "hrfid"    x(19, 274)  V2_06 ""             hypervisor;
         Urfid   "urfid"    x(19, 306)  V3_0  ""             hypervisor;
         Stop    "stop"     x(19, 370)  V3_0  ""             hypervisor;
-        Doze    "doze"     x(19, 402)  V2_06 ""             hypervisor;
-        Nap     "nap"      x(19, 434)  V2_06 ""             hypervisor;
-        Sleep   "sleep"    x(19, 466)  V2_06 ""             hypervisor;
-        Rvwinkle "rvwinkle" x(19, 498) V2_06 ""             hypervisor;
+        Doze    "doze"     x(19, 402)  V2_06 ""             power_saving;
+        Nap     "nap"      x(19, 434)  V2_06 ""             power_saving;
+        Sleep   "sleep"    x(19, 466)  V2_06 ""             power_saving;
+        Rvwinkle "rvwinkle" x(19, 498) V2_06 ""             power_saving;
         Wait    "wait"     x(31, 30)   V3_0  "WC,PL"        wait;
         Slbie   "slbie"    x(31, 434)  V2_06 "RB"           slbie;
         Slbieg  "slbieg"   x(31, 466)  V3_0  "RS,RB"        slbieg;
@@ -30,7 +30,7 @@ macro_rules! system_rows {
         Tlbie   "tlbie"    x(31, 306)  V2_06 "RB,RS,RIC,PRS,R" tlbie;
         Tlbiel  "tlbiel"   x(31, 274)  V2_06 "RB,RS,RIC,PRS,R" tlbiel;
         Tlbsync "tlbsync"  x(31, 566)  V2_06 ""             tlbsync;
-        Tlbia   "tlbia"    x(31, 370)  V2_06 ""             hypervisor;
+        Tlbia   "tlbia"    x(31, 370)  V2_06 ""             absent_here;
         Msgsnd  "msgsnd"   x(31, 206)  V2_07 "RB"           hypervisor;
         Msgclr  "msgclr"   x(31, 238)  V2_07 "RB"           hypervisor;
         Msgsndp "msgsndp"  x(31, 142)  V2_07 "RB"           msgsndp;
@@ -91,6 +91,16 @@ helpers! {
 /// Hypervisor instructions: a partition never has MSR[HV], so they are privileged for everybody in it.
 pub fn hypervisor<B: Builder>(b: &mut B, _: Insn) -> R<B> {
     Err(b.program(crate::Program::Privileged))
+}
+
+/// The power-saving instructions of ISA 2.07, which `stop` replaced in 3.0: hypervisor instructions, later illegal.
+pub fn power_saving<B: Builder>(b: &mut B, i: Insn) -> R<B> {
+    if b.mode().level >= crate::Level::V3_0 { b.illegal() } else { hypervisor(b, i) }
+}
+
+/// `tlbia` is optional (Book III, 5.9.3.3) and on none of the models offered.
+pub fn absent_here<B: Builder>(b: &mut B, _: Insn) -> R<B> {
+    b.illegal()
 }
 
 /// `attn` is a service-processor stop where enabled and illegal otherwise; a partition never has it enabled.
