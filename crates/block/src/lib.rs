@@ -5,6 +5,7 @@
 pub mod image;
 pub mod overlay;
 pub mod pool;
+pub mod qcow2;
 pub mod raw;
 #[cfg(test)]
 mod testing;
@@ -13,6 +14,7 @@ use mem::Pieces;
 
 pub use image::Format;
 pub use overlay::Overlay;
+pub use qcow2::Qcow2;
 pub use raw::Raw;
 
 /// Bytes of a sector: the unit of sizes, and what every request is a multiple of.

@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use partition::block::{Cache, Disk, Format, Overlay, Raw, image};
+use partition::block::{Cache, Disk, Format, Overlay, Qcow2, Raw, image};
 use partition::io::{DiskBus, DiskSlot};
 use rustix::fs::OFlags;
 
@@ -175,7 +175,10 @@ fn open_disk(w: &Wanted, file: File, writes: bool) -> Result<Arc<dyn Disk>, Fail
             let direct = (w.cache == Cache::None).then(past_cache).and_then(Result::ok);
             Arc::new(Raw::with_cache(file, direct, !writes, w.cache).map_err(|e| failure(w, e))?)
         }
-        Format::Qcow2 => return Err(failure(w, "qcow2 images cannot be opened yet")),
+        Format::Qcow2 => {
+            let opened = Qcow2::open(file, &w.path, !writes, w.cache);
+            Arc::new(opened.map_err(|e| failure(w, format!("this qcow2 image cannot be used: {e}")))?)
+        }
     };
     if disk.size() == 0 {
         return Err(failure(w, "it is empty: a disk has at least 512 bytes"));
