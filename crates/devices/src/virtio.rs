@@ -6,6 +6,7 @@
 
 pub mod blk;
 mod link;
+pub mod net;
 mod pci;
 pub mod queue;
 #[cfg(test)]
@@ -14,7 +15,7 @@ mod worker;
 
 use std::sync::Arc;
 
-pub use link::{Chain, Link};
+pub use link::{Chain, Link, Taken};
 pub use pci::VirtioPci;
 pub use worker::Worker;
 
@@ -56,6 +57,8 @@ pub trait VirtioDevice: Send + Sync {
     fn read_config(&self, offset: usize, out: &mut [u8]);
     /// Takes bytes for its configuration.
     fn write_config(&self, _link: &Arc<Link>, _offset: usize, _data: &[u8]) {}
+    /// Adds to its node what is not the transport's.
+    fn describe(&self, _tree: &mut device::DeviceTree, _node: device::NodeId) {}
     /// The driver is ready. Queues may have something already.
     fn start(&self, link: &Arc<Link>);
     /// The driver has put something into a queue, or taken something out.

@@ -112,7 +112,7 @@ impl Inner {
         for _ in 0..most {
             match link.pop(queue) {
                 Some(chain) => self.request(chain),
-                None if !link.want_notify(queue, true) => return false,
+                None if !link.want_notify(queue) => return false,
                 None => {}
             }
         }

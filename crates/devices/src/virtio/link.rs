@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use device::pci::{Intx, Msix, command};
 use mem::{GuestRam, Pieces};
 
-use super::queue::{Broken, NO_VECTOR, Queue};
+use super::queue::{Broken, Found, NO_VECTOR, Queue};
 use super::status;
 use crate::lock;
 
@@ -43,6 +43,16 @@ pub struct Chain {
     /// What the device may write.
     pub writable: Pieces,
     given_back: bool,
+}
+
+/// What [`Link::take`] found.
+pub enum Taken {
+    /// Chains with enough room.
+    Chains(Vec<Chain>),
+    /// As many chains as may be taken have too little room.
+    TooSmall,
+    /// The driver has not offered enough yet.
+    None,
 }
 
 impl Link {
@@ -107,14 +117,12 @@ impl Link {
         }
         let found = self.queue(n)?.pop(&self.ram);
         let f = self.judged(found)??;
-        Some(Chain {
-            link: self.clone(),
-            queue: n as u16,
-            head: f.head,
-            readable: f.readable,
-            writable: f.writable,
-            given_back: false,
-        })
+        Some(self.chain(n, f))
+    }
+
+    fn chain(self: &Arc<Self>, n: usize, f: Found) -> Chain {
+        let Found { head, readable, writable } = f;
+        Chain { link: self.clone(), queue: n as u16, head, readable, writable, given_back: false }
     }
 
     /// Whether a queue has a chain.
@@ -128,21 +136,90 @@ impl Link {
         self.judged(waiting).is_some_and(|w| w != 0)
     }
 
-    /// Asks the driver for notifications, or for none. Answers whether something waits already.
-    pub fn want_notify(&self, n: usize, wanted: bool) -> bool {
+    fn ask<T>(&self, n: usize, what: impl FnOnce(&mut Queue, &GuestRam) -> Result<T, Broken>) -> Option<T> {
         if !self.running() {
-            return false;
+            return None;
         }
-        let Some(mut q) = self.queue(n) else { return false };
-        let waiting = q.want_notify(&self.ram, wanted);
+        let mut q = self.queue(n)?;
+        let answer = what(&mut q, &self.ram);
         drop(q);
-        self.judged(waiting).unwrap_or(false)
+        self.judged(answer)
+    }
+
+    /// Asks the driver to notify of the next chain. Answers whether one waits already.
+    pub fn want_notify(&self, n: usize) -> bool {
+        self.ask(n, Queue::want_notify).unwrap_or(false)
+    }
+
+    /// Asks the driver to notify when it adds to what is there. Answers whether it has done so meanwhile.
+    pub fn want_more(&self, n: usize) -> bool {
+        self.ask(n, Queue::want_more).unwrap_or(false)
+    }
+
+    /// Asks the driver for no notifications: the queue is being looked at.
+    pub fn want_none(&self, n: usize) {
+        self.ask(n, Queue::want_none);
+    }
+
+    /// Puts the chain taken last back; nobody may have taken another since.
+    fn put_back(&self, n: usize) {
+        let Some(mut q) = self.queue(n) else { return };
+        if q.ready {
+            q.unpop();
+        } else {
+            q.out = q.out.saturating_sub(1);
+            if q.out == 0 {
+                self.idle.notify_all();
+            }
+        }
+    }
+
+    /// Takes chains out of a queue until they have room for `len` bytes, `most` chains at most. All or none.
+    pub fn take(self: &Arc<Self>, n: usize, len: u64, most: usize) -> Taken {
+        if !self.running() {
+            return Taken::None;
+        }
+        let Some(mut q) = self.queue(n) else { return Taken::None };
+        let (mut found, mut room) = (Vec::new(), 0);
+        let missed = loop {
+            if room >= len {
+                break None;
+            }
+            if found.len() == most {
+                break Some(Ok(Taken::TooSmall));
+            }
+            match q.pop(&self.ram) {
+                Ok(Some(f)) => {
+                    room += f.writable.len();
+                    found.push(f);
+                }
+                Ok(None) => break Some(Ok(Taken::None)),
+                Err(e) => break Some(Err(e)),
+            }
+        };
+        if let Some(why) = missed {
+            found.iter().for_each(|_| q.unpop());
+            drop(q);
+            return self.judged(why).unwrap_or(Taken::None);
+        }
+        drop(q);
+        Taken::Chains(found.into_iter().map(|f| self.chain(n, f)).collect())
+    }
+
+    /// Gives back what [`Link::take`] took, with the bytes written to each. The interrupt is left to [`Link::signal`].
+    pub fn complete_together(&self, chains: Vec<Chain>, written: &[u32]) {
+        let Some(queue) = chains.first().map(|c| c.queue) else { return };
+        let list: Vec<(u16, u32)> = chains.iter().zip(written).map(|(c, &n)| (c.head, n)).collect();
+        if list.len() == chains.len() {
+            chains.into_iter().for_each(|mut c| c.given_back = true);
+            self.give_back(queue as usize, &list, false);
+        }
     }
 
     /// Gives chains of one queue back together: number and bytes written.
-    fn give_back(&self, n: usize, head: u16, written: u32, signal: bool) {
+    fn give_back(&self, n: usize, chains: &[(u16, u32)], signal: bool) {
         let Some(mut q) = self.queue(n) else { return };
-        let result = q.push(&self.ram, head, written);
+        let result = q.push(&self.ram, chains);
         let wanted = result.and_then(|()| if signal { q.wants_interrupt(&self.ram) } else { Ok(false) });
         let vector = q.vector;
         if q.out == 0 && !q.ready {
@@ -223,23 +300,29 @@ impl Link {
 }
 
 impl Chain {
+    /// Puts the chain back as if it had not been taken. It must be the last that was taken from its queue.
+    pub fn put_back(mut self) {
+        self.given_back = true;
+        self.link.put_back(self.queue as usize);
+    }
+
     /// Gives the chain back with so many bytes written, and interrupts the driver if it wants that.
     pub fn complete(mut self, written: u32) {
         self.given_back = true;
-        self.link.give_back(self.queue as usize, self.head, written, true);
+        self.link.give_back(self.queue as usize, &[(self.head, written)], true);
     }
 
     /// The same, but the interrupt is left to [`Link::signal`].
     pub fn complete_quietly(mut self, written: u32) {
         self.given_back = true;
-        self.link.give_back(self.queue as usize, self.head, written, false);
+        self.link.give_back(self.queue as usize, &[(self.head, written)], false);
     }
 }
 
 impl Drop for Chain {
     fn drop(&mut self) {
         if !self.given_back {
-            self.link.give_back(self.queue as usize, self.head, 0, true);
+            self.link.give_back(self.queue as usize, &[(self.head, 0)], true);
         }
     }
 }

@@ -380,7 +380,9 @@ impl PciFunction for VirtioPci {
         }
     }
 
-    fn describe(&self, _tree: &mut DeviceTree, _node: NodeId) {}
+    fn describe(&self, tree: &mut DeviceTree, node: NodeId) {
+        self.device.describe(tree, node);
+    }
 
     fn reset(&self) {
         let VirtioPci { link: _, device: _, common: _, changing, window: _, msix_control: _ } = self;

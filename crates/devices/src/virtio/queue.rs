@@ -196,15 +196,17 @@ impl Queue {
         }
     }
 
-    /// Gives a chain back, of which so many bytes were written.
-    pub fn push(&mut self, ram: &GuestRam, head: u16, written: u32) -> Result<(), Broken> {
-        self.out = self.out.saturating_sub(1);
+    /// Gives chains back, numbers and how many bytes were written; the driver sees all of them at once.
+    pub fn push(&mut self, ram: &GuestRam, chains: &[(u16, u32)]) -> Result<(), Broken> {
+        self.out = self.out.saturating_sub(chains.len() as u32);
         if !self.ready {
             return Ok(());
         }
-        let at = Self::at(self.used, 4 + 8 * self.slot(self.next_used));
-        ram.store_le(at, head as u64 | (written as u64) << 32, 8)?;
-        self.next_used = self.next_used.wrapping_add(1);
+        for &(head, written) in chains {
+            let at = Self::at(self.used, 4 + 8 * self.slot(self.next_used));
+            ram.store_le(at, head as u64 | (written as u64) << 32, 8)?;
+            self.next_used = self.next_used.wrapping_add(1);
+        }
         fence(Ordering::Release);
         ram.store_le(Self::at(self.used, 2), self.next_used as u64, 2)?;
         Ok(())
@@ -228,24 +230,40 @@ impl Queue {
         Ok(wanted)
     }
 
-    /// Asks the driver to notify (or not to bother). Answers whether something waits already.
-    pub fn want_notify(&mut self, ram: &GuestRam, wanted: bool) -> Result<bool, Broken> {
+    fn ask(&self, ram: &GuestRam, event: u16) -> Result<(), Broken> {
+        if self.event_idx {
+            ram.store_le(Self::at(self.used, 4 + 8 * self.size as u64), event as u64, 2)?;
+        } else {
+            ram.store_le(self.used, 0, 2)?;
+        }
+        fence(Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Asks the driver to notify of the next chain. Answers whether one waits already.
+    pub fn want_notify(&mut self, ram: &GuestRam) -> Result<bool, Broken> {
         if !self.ready {
             return Ok(false);
         }
-        if self.event_idx {
-            if wanted {
-                let at = Self::at(self.used, 4 + 8 * self.size as u64);
-                ram.store_le(at, self.next_avail as u64, 2)?;
-            }
-        } else {
-            let flags = if wanted { 0 } else { NO_NOTIFY };
-            ram.store_le(self.used, flags as u64, 2)?;
-        }
-        if !wanted {
+        self.ask(ram, self.next_avail)?;
+        Ok(self.waiting(ram)? != 0)
+    }
+
+    /// Asks the driver to notify when it adds to what is there. Answers whether it has done so meanwhile.
+    pub fn want_more(&mut self, ram: &GuestRam) -> Result<bool, Broken> {
+        if !self.ready {
             return Ok(false);
         }
-        fence(Ordering::SeqCst);
-        Ok(self.waiting(ram)? != 0)
+        let there = self.waiting(ram)?;
+        self.ask(ram, self.next_avail.wrapping_add(there))?;
+        Ok(self.waiting(ram)? != there)
+    }
+
+    /// Asks the driver for no notifications, as far as that can be said.
+    pub fn want_none(&mut self, ram: &GuestRam) -> Result<(), Broken> {
+        if self.ready && !self.event_idx {
+            ram.store_le(self.used, NO_NOTIFY as u64, 2)?;
+        }
+        Ok(())
     }
 }

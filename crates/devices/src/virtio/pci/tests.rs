@@ -30,7 +30,7 @@ impl VirtioDevice for Echo {
             let n = (c.readable.len() << 8 | c.writable.len()) as u32;
             c.complete(n);
         }
-        link.want_notify(queue, true);
+        link.want_notify(queue);
     }
     fn stop(&self) {}
     fn save(&self) -> serde_json::Value {
