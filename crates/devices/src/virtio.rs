@@ -4,11 +4,14 @@
 //! queues, the memory behind them, and the way to interrupt the driver. Devices see real addresses: they do not offer
 //! `VIRTIO_F_ACCESS_PLATFORM`, so drivers do not go through the bridge's DMA windows.
 
+pub mod balloon;
 pub mod blk;
 mod link;
 pub mod net;
 mod pci;
 pub mod queue;
+pub mod rng;
+pub mod scsi;
 #[cfg(test)]
 mod testing;
 mod worker;

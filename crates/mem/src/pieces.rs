@@ -134,6 +134,21 @@ impl Pieces {
         .inspect(|_| self.list.iter().for_each(|&(addr, len)| self.ram.written(addr, len)))
     }
 
+    /// Reads from a file at `offset` what the host has at hand, without waiting for anything. How many bytes came: all,
+    /// or fewer if there would have been something to wait for.
+    pub fn read_from_file_at_hand(&self, fd: BorrowedFd, offset: u64) -> std::io::Result<u64> {
+        let at = libc::off_t::try_from(offset);
+        let at = at.map_err(|_| std::io::Error::from(std::io::ErrorKind::InvalidInput))?;
+        let v = self.vectors();
+        // SAFETY: as in `read_from_file`.
+        let n = unsafe {
+            libc::preadv2(fd.as_raw_fd(), v.as_ptr(), v.len() as libc::c_int, at, libc::RWF_NOWAIT)
+        };
+        let n = u64::try_from(n).map_err(|_| std::io::Error::last_os_error())?;
+        self.slice(0, n).list.iter().for_each(|&(addr, len)| self.ram.written(addr, len));
+        Ok(n)
+    }
+
     /// Writes to a file at `offset` until all bytes are there; how many were written (fewer only if the file takes no
     /// more).
     pub fn write_to_file(&self, fd: BorrowedFd, offset: u64) -> std::io::Result<u64> {
@@ -208,6 +223,10 @@ mod tests {
         // The file ends before the pieces do.
         assert_eq!(p.read_from_file(file.as_fd(), 1000).unwrap(), 4000);
         assert_ne!(ram.code_version(0), before);
+        // What has just been written is at hand, as far as the host can tell.
+        if let Ok(n) = p.slice(0, 64).read_from_file_at_hand(file.as_fd(), 1000) {
+            assert!(n <= 64);
+        }
         let mut got = vec![0; 4000];
         assert_eq!(p.read(0, &mut got), 4000);
         assert_eq!(got, bytes[1000..]);

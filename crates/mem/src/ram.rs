@@ -180,6 +180,29 @@ impl GuestRam {
         self.written(0, self.size);
     }
 
+    /// Give the whole pages of a range back to the host: they are zero when they are touched next. A host that cannot
+    /// leaves them as they are, which is no failure. Pages are 64 KiB here, as the host's may be larger than 4 KiB.
+    pub fn discard(&self, addr: u64, len: u64) -> Result<(), OutOfRange> {
+        const PAGE: u64 = 1 << 16;
+        self.at(addr, len)?;
+        let (from, to) = (addr.next_multiple_of(PAGE), (addr + len) & !(PAGE - 1));
+        if from < to {
+            // SAFETY: our own descriptor; as in `clear`.
+            let done = unsafe {
+                libc::fallocate(
+                    self.fd.as_raw_fd(),
+                    libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE,
+                    from as libc::off_t,
+                    (to - from) as libc::off_t,
+                )
+            };
+            if done == 0 {
+                self.written(from, to - from);
+            }
+        }
+        Ok(())
+    }
+
     /// Note that a range changed behind the processors' back: drops code made from it and marks it dirty.
     pub fn written(&self, addr: u64, len: u64) {
         if len == 0 {
@@ -488,6 +511,21 @@ mod tests {
         let v = m.code_version(0x1000);
         m.store_le(0x1000, 1, 8).unwrap();
         assert_eq!(m.code_version(0x1000), v, "no code there any more");
+    }
+
+    #[test]
+    fn discarded_pages_are_whole_and_zero() {
+        let m = GuestRam::new(1 << 20).unwrap();
+        m.fill(0, 1 << 20, 0xff).unwrap();
+        m.mark_code(0x2_0000);
+        let v = m.code_version(0x2_0000);
+        m.discard(0x1_0001, 0x2_ffff).unwrap();
+        let byte = |at| m.load_le(at, 1).unwrap();
+        assert_eq!([0xffff, 0x1_ffff, 0x2_0000, 0x3_ffff, 0x4_0000].map(byte), [0xff, 0xff, 0, 0, 0xff]);
+        assert_ne!(m.code_version(0x2_0000), v);
+        assert!(m.discard(1 << 20, 1).is_err() && m.discard(u64::MAX, 2).is_err());
+        m.discard(0x5_0001, 5).unwrap();
+        assert_eq!(byte(0x5_0001), 0xff);
     }
 
     #[test]

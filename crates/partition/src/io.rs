@@ -9,8 +9,11 @@ use devices::intc::Intc;
 use devices::phb::Phb;
 use devices::scsi::{Kind, Target, Unit};
 use devices::veth::{self, Veth};
+use devices::virtio::balloon::Balloon;
 use devices::virtio::blk::Blk;
-use devices::virtio::{VirtioDevice, VirtioPci};
+use devices::virtio::net::Net;
+use devices::virtio::rng::Rng;
+use devices::virtio::{VirtioDevice, VirtioPci, scsi};
 use devices::vscsi::{self, Vscsi};
 use mem::GuestRam;
 use net::Port;
@@ -31,6 +34,8 @@ pub enum DiskBus {
     Virtio,
     /// A logical unit of the partition's virtual SCSI adapter.
     Vscsi,
+    /// A logical unit of a virtio-scsi adapter on the PCI host bridge.
+    VirtioScsi,
 }
 
 /// One disk.
@@ -64,6 +69,15 @@ pub struct NicSlot {
     pub mac: [u8; 6],
 }
 
+/// Other devices on the PCI host bridge.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Extra {
+    /// virtio-rng: the host's random numbers.
+    Rng,
+    /// virtio-balloon: free memory goes back to the host.
+    Balloon,
+}
+
 /// The devices to make, in the order they were asked for.
 #[derive(Clone, Default)]
 pub struct IoSlots {
@@ -71,6 +85,8 @@ pub struct IoSlots {
     pub disks: Vec<DiskSlot>,
     /// Network adapters.
     pub nics: Vec<NicSlot>,
+    /// Other devices.
+    pub extras: Vec<Extra>,
 }
 
 /// The devices of a partition that stand on a bus.
@@ -120,23 +136,29 @@ impl Io {
     /// Makes the devices.
     pub fn build(slots: &IoSlots, b: &mut Backplane) -> Result<Io, BootError> {
         let mut io = Io::default();
-        let IoSlots { disks, nics } = slots;
+        let IoSlots { disks, nics, extras } = slots;
         // Where firmware finds each disk.
         let mut paths = vec![String::new(); disks.len()];
         io.add_vscsi(disks, &mut paths, b)?;
         for (n, slot) in disks.iter().enumerate().filter(|(_, d)| d.bus == DiskBus::Virtio) {
             paths[n] = io.plug(b, Arc::new(virtio_disk(n, slot, b.vcpus)))?;
         }
+        io.add_virtio_scsi(disks, &mut paths, b)?;
         let found = disks.iter().zip(paths);
         let found = found.map(|(d, path)| FirmwareDisk { path, disk: d.disk.clone(), cdrom: d.cdrom });
         io.firmware_disks = found.collect();
         for nic in nics {
             match nic.model {
                 NicModel::Veth => io.add_veth(nic, b)?,
-                NicModel::Virtio => {
-                    return Err(BootError::Internal("no virtio network adapter is there yet".into()));
-                }
+                NicModel::Virtio => drop(io.plug(b, Arc::new(virtio_nic(nic, b.vcpus)))?),
             }
+        }
+        for extra in extras {
+            let device: Arc<dyn VirtioDevice> = match extra {
+                Extra::Rng => Arc::new(Rng::new()),
+                Extra::Balloon => Arc::new(Balloon::new()),
+            };
+            io.plug(b, device)?;
         }
         Ok(io)
     }
@@ -179,6 +201,33 @@ impl Io {
         Ok(())
     }
 
+    /// Adds the virtio-scsi adapter with its disks, if there are any.
+    fn add_virtio_scsi(
+        &mut self,
+        disks: &[DiskSlot],
+        paths: &mut [String],
+        b: &Backplane,
+    ) -> Result<(), BootError> {
+        let mut target = Target::default();
+        let mut found = Vec::new();
+        for (d, path) in disks.iter().zip(paths).filter(|(d, _)| d.bus == DiskBus::VirtioScsi) {
+            let (kind, name) = if d.cdrom { (Kind::Cdrom, "cdrom") } else { (Kind::Disk, "disk") };
+            let n = u8::try_from(found.len()).ok().filter(|&n| usize::from(n) < scsi::MAX_UNITS);
+            let n = n.ok_or_else(|| BootError::Internal("too many disks on virtio-scsi".into()))?;
+            target.add(scsi::lun(n), Unit::new(d.disk.clone(), kind, &format!("virtio-scsi-{n}")));
+            // Channel, target and unit as SLOF's nodes have them.
+            let unit = 1 << 56 | (0x4000 | n as u64) << 32;
+            *path = format!("/{name}@{unit:x}");
+            found.push(path);
+        }
+        if !found.is_empty() {
+            let queues = u16::try_from(b.vcpus).unwrap_or(u16::MAX);
+            let bridge = self.plug(b, Arc::new(scsi::Scsi::new(target, queues)))?;
+            found.into_iter().for_each(|path| path.insert_str(0, &bridge));
+        }
+        Ok(())
+    }
+
     /// Puts a virtio device into the next slot of the PCI host bridge; answers the path of its node.
     fn plug(&mut self, b: &Backplane, device: Arc<dyn VirtioDevice>) -> Result<String, BootError> {
         let full = || BootError::Internal("more than 32 PCI devices".into());
@@ -209,4 +258,9 @@ impl Io {
 /// The `n`-th disk as virtio-blk, with a queue for each processor.
 fn virtio_disk(n: usize, slot: &DiskSlot, vcpus: u32) -> Blk {
     Blk::new(slot.disk.clone(), u16::try_from(vcpus).unwrap_or(u16::MAX), &format!("rhyp-disk{n}"))
+}
+
+/// A network adapter as virtio-net, with a pair of queues for each processor.
+fn virtio_nic(slot: &NicSlot, vcpus: u32) -> Net {
+    Net::new(slot.port.clone(), slot.mac, u16::try_from(vcpus).unwrap_or(u16::MAX))
 }

@@ -68,6 +68,15 @@ pub enum Irqchip {
     Dual,
 }
 
+/// Devices of `--device`.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Device {
+    /// Random numbers.
+    VirtioRng,
+    /// A memory balloon.
+    VirtioBalloon,
+}
+
 /// How guest instructions are carried out.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accel {
@@ -108,7 +117,7 @@ pub struct MachineArgs {
     /// file's name are doubled.
     #[arg(
         long = "disk",
-        value_name = "FILE[,format=raw|qcow2][,bus=virtio|vscsi][,readonly][,snapshot][,cdrom][,cache=writeback|none|writethrough|unsafe]"
+        value_name = "FILE[,format=raw|qcow2][,bus=virtio|vscsi|virtio-scsi][,readonly][,snapshot][,cdrom][,cache=writeback|none|writethrough|unsafe]"
     )]
     pub disks: Vec<String>,
     /// A network and the adapter on it; repeatable. user reaches what the host reaches, through the program passt, and
@@ -120,6 +129,10 @@ pub struct MachineArgs {
         value_name = "user[,hostfwd=tcp:ADDR:PORT-:PORT]|tap=NAME|socket=PATH[,listen]|switch=NAME[,vlan=N]|none[,model=veth|virtio][,mac=ADDR]"
     )]
     pub nets: Vec<String>,
+    /// Another device: random numbers of the host's, or a balloon by which memory that the guest does not use goes back
+    /// to the host; repeatable.
+    #[arg(long = "device", value_enum, value_name = "virtio-rng|virtio-balloon")]
+    pub devices: Vec<Device>,
     /// Name of the partition.
     #[arg(long, value_name = "NAME", default_value = "rhyp")]
     pub name: String,

@@ -66,8 +66,11 @@ fn parse(arg: &str) -> Result<Wanted, Failure> {
             }
             ("bus", Some("virtio")) => bus = Some(DiskBus::Virtio),
             ("bus", Some("vscsi")) => bus = Some(DiskBus::Vscsi),
+            ("bus", Some("virtio-scsi")) => bus = Some(DiskBus::VirtioScsi),
             ("bus", Some(name)) => {
-                return Err(wrong(format!("bus {name} is unknown; right would be virtio or vscsi")));
+                return Err(wrong(format!(
+                    "bus {name} is unknown; right would be virtio, vscsi or virtio-scsi"
+                )));
             }
             ("cache", Some(name)) => {
                 w.cache = match name {
@@ -91,7 +94,7 @@ fn parse(arg: &str) -> Result<Wanted, Failure> {
         }
     }
     if w.cdrom && bus == Some(DiskBus::Virtio) {
-        return Err(wrong("a CD-ROM stands on bus=vscsi".into()));
+        return Err(wrong("a CD-ROM stands on bus=vscsi or bus=virtio-scsi".into()));
     }
     if w.read_only && w.snapshot {
         return Err(wrong("readonly and snapshot exclude each other".into()));
@@ -211,7 +214,7 @@ mod tests {
             ("", "missing"),
             (",readonly", "missing"),
             ("x,format=vmdk", "raw or qcow2"),
-            ("x,bus=ide", "virtio or vscsi"),
+            ("x,bus=ide", "virtio, vscsi or virtio-scsi"),
             ("x,cache=fast", "writeback"),
             ("x,read-only", "'read-only' is unknown"),
             ("x,readonly=on", "'readonly=on' is unknown"),

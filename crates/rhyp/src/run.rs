@@ -4,12 +4,12 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use partition::io::IoSlots;
+use partition::io::{Extra, IoSlots};
 use partition::papr::{IrqChoice, MmuChoice, PartitionConfig};
 use partition::{Accel, JitOptions};
 use partition::{BootError, BootImages, MODELS, Model, Nvram, Outcome, Partition};
 
-use crate::args::{Irqchip, MachineArgs, Mmu, RunArgs};
+use crate::args::{Device, Irqchip, MachineArgs, Mmu, RunArgs};
 use crate::console::{Console, ConsoleKind};
 use crate::error::Failure;
 use crate::size;
@@ -72,7 +72,11 @@ pub fn start(
     };
     let disks = crate::disk::open_all(&m.disks)?;
     let networks = crate::net::open_all(&m.nets, &m.name)?;
-    let slots = IoSlots { disks, nics: networks.slots.clone() };
+    let extras = m.devices.iter().map(|d| match d {
+        Device::VirtioRng => Extra::Rng,
+        Device::VirtioBalloon => Extra::Balloon,
+    });
+    let slots = IoSlots { disks, nics: networks.slots.clone(), extras: extras.collect() };
     let console = Console::new(kind, on_output)?;
     let partition =
         Partition::new(config, images, Arc::new(console.backend()), nvram, &slots).map_err(boot_failure)?;
