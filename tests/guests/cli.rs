@@ -45,6 +45,10 @@ pub fn register(suite: &mut Suite) {
         ("odd_threads", &["--threads", "3"], &["3"]),
         ("unknown_processor", &["--cpu", "powr9"], &["powr9", "power9"]),
         ("unknown_translation", &["--mmu", "radish"], &["radish"]),
+        ("unknown_network", &["--net", "usr"], &["usr", "user"]),
+        ("missing_tap", &["--net", "tap=no-such-if"], &["no-such-if", "interface"]),
+        ("nobody_at_the_socket", &["--net", "socket=/nonexistent/s"], &["/nonexistent/s", "listen"]),
+        ("bad_forwarding", &["--net", "user,hostfwd=tcp:22"], &["hostfwd=tcp:127.0.0.1:2222-:22"]),
         ("unknown_option", &["--kernell", "x"], &["--kernell"]),
     ];
     for &(name, options, words) in NUMBERS {

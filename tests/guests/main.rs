@@ -7,6 +7,7 @@
 mod cli;
 mod life;
 mod matrix;
+mod net;
 mod stress;
 mod userland;
 
@@ -113,5 +114,6 @@ fn run() -> Result<ExitCode> {
     userland::register(&mut suite);
     stress::register(&mut suite);
     matrix::register(&mut suite);
+    net::register(&mut suite);
     Ok(libtest_mimic::run(&arguments, suite.trials).exit_code())
 }

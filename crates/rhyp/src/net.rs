@@ -16,7 +16,7 @@ use crate::disk::words;
 use crate::error::Failure;
 
 /// The adapter where nothing is said.
-const DEFAULT_MODEL: NicModel = NicModel::Veth;
+const DEFAULT_MODEL: NicModel = NicModel::Virtio;
 
 /// What one `--net` says.
 #[derive(Debug, PartialEq, Eq)]
