@@ -28,7 +28,7 @@ mod scratch;
 pub use cache::CacheDir;
 pub use error::{GuestsError, Result};
 pub use initramfs::{Initramfs, MODULE_LIST};
-pub use progress::Progress;
+pub use progress::{Progress, Step};
 
 use apt::Apt;
 use error::at;

@@ -22,7 +22,7 @@ impl Progress {
     }
 
     /// Begins a step; it is over when the returned value is dropped.
-    pub(crate) fn step(self, what: &str) -> Step {
+    pub fn step(self, what: &str) -> Step {
         match self {
             Self::Bars => {
                 let bar = ProgressBar::new(1000);
@@ -49,13 +49,13 @@ impl Progress {
 }
 
 /// One step under way.
-pub(crate) struct Step {
+pub struct Step {
     bar: Option<ProgressBar>,
 }
 
 impl Step {
     /// Sets how far the step is, in percent (0 to 100; other values are clamped).
-    pub(crate) fn percent(&self, percent: f64) {
+    pub fn percent(&self, percent: f64) {
         if let Some(bar) = &self.bar {
             bar.set_position((percent.clamp(0.0, 100.0) * 10.0) as u64);
         }

@@ -29,6 +29,8 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Fetch Debian's Power kernel and a shell through the host's apt, boot them, and hand over the shell.
     Demo(Box<DemoArgs>),
+    /// Make a bootable Debian disk image through the host's apt, without root.
+    Image(Box<ImageArgs>),
     /// List the processor models.
     Cpus(CpusArgs),
     /// Print a completion script for a shell.
@@ -180,4 +182,36 @@ pub struct DemoArgs {
     /// The machine.
     #[command(flatten)]
     pub machine: MachineArgs,
+}
+
+/// `rhyp image`.
+#[derive(Args, Debug)]
+pub struct ImageArgs {
+    /// The image: NAME.qcow2 or NAME.raw.
+    #[arg(value_name = "OUT")]
+    pub out: PathBuf,
+    /// Format, when the name does not say it.
+    #[arg(long, value_name = "qcow2|raw")]
+    pub format: Option<String>,
+    /// Size of the disk; the image takes what is in use of it.
+    #[arg(long, value_name = "SIZE", default_value = "8G")]
+    pub size: String,
+    /// Debian release.
+    #[arg(long, value_name = "NAME", default_value = "bookworm")]
+    pub suite: String,
+    /// More packages, separated by commas.
+    #[arg(long, value_name = "LIST")]
+    pub packages: Vec<String>,
+    /// Name of the machine.
+    #[arg(long, value_name = "NAME", default_value = "debian")]
+    pub hostname: String,
+    /// Password of root; without one, root logs in on the console (and only there) without a password.
+    #[arg(long, value_name = "PASSWORD")]
+    pub root_password: Option<String>,
+    /// Public keys that may log in as root by ssh; the user's own in ~/.ssh unless named.
+    #[arg(long, value_name = "FILE")]
+    pub ssh_key: Vec<PathBuf>,
+    /// Replace an image that exists.
+    #[arg(long)]
+    pub force: bool,
 }

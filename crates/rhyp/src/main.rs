@@ -7,6 +7,7 @@ mod demo;
 mod disk;
 mod error;
 mod net;
+mod image;
 mod run;
 mod size;
 
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Run(a) => run::run(&a),
         Command::Demo(a) => demo::demo(&a),
+        Command::Image(a) => image::image(&a),
         Command::Cpus(a) => run::cpus(a.json),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "rhyp", &mut std::io::stdout());
