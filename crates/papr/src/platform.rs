@@ -10,6 +10,7 @@ use devices::rtc::Rtc;
 use devices::vterm::Vterms;
 
 use crate::config::PartitionConfig;
+use crate::rc::{HResult, Rc};
 use crate::state::PaprState;
 use crate::vio::VioBus;
 
@@ -69,6 +70,12 @@ pub trait Platform: Send + Sync {
     /// A call of the client interface by `cpu`, whose arguments stand at the real address `args` (see
     /// [`firmware::of_client::OfClient::call`]; its result goes to r3). Without firmware: H_FUNCTION.
     fn of_client(&self, cpu: &mut Cpu, args: u64) -> HcallFlow;
+    /// `ibm,client-architecture-support` by firmware in guest memory: the structure of vectors at the real address
+    /// `vectors` is negotiated, and the version number 1 (a 32-bit cell) and the whole flattened tree as it is now are
+    /// written to `buffer`, which has `size` bytes. Without such firmware: H_FUNCTION.
+    fn firmware_cas(&self, _cpu: &mut Cpu, _vectors: u64, _buffer: u64, _size: u64) -> HResult {
+        Err(Rc::FUNCTION)
+    }
     /// The guest asks for its end. The processor that did leaves its run loop next; the others have to be told.
     fn end(&self, how: End);
 }

@@ -4,9 +4,10 @@ use std::sync::PoisonError;
 
 use device::DeviceTree;
 use firmware::elf::{self, Layout, LoadError, LoadTarget, TargetError};
-use firmware::of_client::{OfClient, OfConfig};
+use firmware::of_client::{CasOutcome, OfClient, OfConfig};
 use firmware::stub;
 use mem::GuestRam;
+use papr::rc::{HResult, Rc};
 
 use crate::{Entry, Partition, firmware_disks};
 
@@ -71,6 +72,17 @@ impl LoadTarget for Target<'_> {
     }
 }
 
+/// What firmware in guest memory was given.
+#[derive(Clone, Debug)]
+pub(crate) struct PlacedFirmware {
+    /// Where RTAS stands.
+    rtas_base: u64,
+    /// Address and size of the initial RAM disk.
+    initrd: Option<(u64, u64)>,
+    /// Address and size of the kernel, and whether it is little-endian.
+    boot_kernel: Option<(u64, u64, bool)>,
+}
+
 impl Partition {
     /// Top of the stack that firmware gives its clients: below the client interface's entry.
     pub(crate) fn of_stack(&self) -> u64 {
@@ -122,6 +134,22 @@ impl Partition {
         }
         let top = ram_size.min(FIRMWARE_TREE_TOP);
         let rtas_base = top - TREE_ROOM - RTAS_ROOM;
+        let placed = PlacedFirmware { rtas_base, initrd, boot_kernel };
+        self.papr.set_rtas_base(rtas_base);
+        let fdt = self.flattened_tree(&placed).to_fdt();
+        *self.placed.lock().unwrap_or_else(PoisonError::into_inner) = Some(placed);
+        let internal = |e: mem::OutOfRange| BootError::Internal(e.to_string());
+        if fdt.len() as u64 > TREE_ROOM {
+            return Err(BootError::Internal("the device tree is too large".into()));
+        }
+        self.sh.ram.write(rtas_base, &stub::stub_rtas()).map_err(internal)?;
+        self.sh.ram.write(top - TREE_ROOM, &fdt).map_err(internal)?;
+        Ok(Entry { nia: 0x100, is_64bit: true, r1: 0, toc: 0, args: [top - TREE_ROOM, 0, 0, 0, 0] })
+    }
+
+    /// The tree as firmware in guest memory gets it.
+    fn flattened_tree(&self, placed: &PlacedFirmware) -> DeviceTree {
+        let &PlacedFirmware { rtas_base, initrd, boot_kernel } = placed;
         let mut tree = papr::fdt::build(&papr::fdt::TreeInput {
             config: &self.config,
             agreement: &self.papr.agreement(),
@@ -137,15 +165,26 @@ impl Partition {
             rng_seed: &Self::rng_seed(),
         });
         tree.reserve(rtas_base, RTAS_ROOM);
-        self.papr.set_rtas_base(rtas_base);
-        let fdt = tree.to_fdt();
-        let internal = |e: mem::OutOfRange| BootError::Internal(e.to_string());
-        if fdt.len() as u64 > TREE_ROOM {
-            return Err(BootError::Internal("the device tree is too large".into()));
+        tree
+    }
+
+    /// See [`papr::Platform::firmware_cas`].
+    pub(crate) fn negotiate_for_firmware(&self, vectors: u64, buffer: u64, size: u64) -> HResult {
+        let slot = self.placed.lock().unwrap_or_else(PoisonError::into_inner);
+        let placed = slot.as_ref().ok_or(Rc::FUNCTION)?;
+        let room = self.sh.ram.size().checked_sub(vectors).ok_or(Rc::PARAMETER)?;
+        let mut bytes = vec![0; room.min(firmware::cas::MAX_SIZE as u64) as usize];
+        self.sh.ram.read(vectors, &mut bytes).map_err(|_| Rc::PARAMETER)?;
+        let mut tree = self.flattened_tree(placed);
+        if papr::cas::negotiate(self, &mut tree, &bytes) != CasOutcome::Accepted {
+            return Err(Rc::HARDWARE);
         }
-        self.sh.ram.write(rtas_base, &stub::stub_rtas()).map_err(internal)?;
-        self.sh.ram.write(top - TREE_ROOM, &fdt).map_err(internal)?;
-        Ok(Entry { nia: 0x100, is_64bit: true, r1: 0, toc: 0, args: [top - TREE_ROOM, 0, 0, 0, 0] })
+        let mut out = 1u32.to_be_bytes().to_vec();
+        out.extend(tree.to_fdt());
+        if out.len() as u64 > size {
+            return Err(Rc::PARAMETER);
+        }
+        self.sh.ram.write(buffer, &out).map_err(|_| Rc::PARAMETER)
     }
 
     /// The built-in firmware: a kernel, or a boot program that a disk has, is its client.

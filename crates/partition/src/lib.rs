@@ -80,6 +80,7 @@ pub struct Partition {
     rtc: Rtc,
     io: io::Io,
     of: Mutex<Option<OfClient>>,
+    placed: Mutex<Option<boot::PlacedFirmware>>,
     timer: Timer,
     /// Signals environmental and power warnings.
     _epow: IrqLine,
@@ -168,6 +169,7 @@ impl Partition {
             io,
             _epow: epow,
             of: Mutex::new(None),
+            placed: Mutex::new(None),
             ending: Mutex::new(None),
             wake_up: Condvar::new(),
             stopped: AtomicBool::new(false),
@@ -319,6 +321,7 @@ impl Partition {
         }
         self.timer.reset();
         *self.of.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.placed.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.sh.ram.clear();
     }
 }

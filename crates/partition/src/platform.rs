@@ -11,6 +11,7 @@ use devices::phb::Phb;
 use devices::rtc::Rtc;
 use devices::vterm::Vterms;
 use firmware::of_client::{BadAddress, CasOutcome, DiskError, DiskInfo, OfHost};
+use papr::rc::HResult;
 use papr::{End, HcallFlow, PaprState, PartitionConfig, Platform};
 
 use crate::Partition;
@@ -64,6 +65,12 @@ impl Platform for Partition {
         }
         cpu.st.gpr[3] = r3;
         flow
+    }
+
+    fn firmware_cas(&self, cpu: &mut Cpu, vectors: u64, buffer: u64, size: u64) -> HResult {
+        self.negotiate_for_firmware(vectors, buffer, size)?;
+        cpu.flush_translated();
+        Ok(())
     }
 
     fn end(&self, how: End) {
