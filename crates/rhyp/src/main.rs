@@ -6,8 +6,8 @@ mod console;
 mod demo;
 mod disk;
 mod error;
-mod net;
 mod image;
+mod net;
 mod run;
 mod size;
 

@@ -2,7 +2,7 @@
 //! queues (CRQ).
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -46,6 +46,8 @@ pub struct TceTable {
     /// log2 of the size of an I/O page.
     shift: u32,
     entries: Box<[AtomicU64]>,
+    /// I/O addresses are real ones: what firmware has by `ibm,set-tce-bypass` while it uses the device.
+    bypass: AtomicBool,
 }
 
 impl TceTable {
@@ -67,6 +69,9 @@ impl TceTable {
     /// Where DMA by a device goes: the real address for an I/O address and how many bytes on from there belong to the
     /// same page. `None` if the window does not have it or does not allow the access.
     pub fn translate(&self, ioba: u64, write: bool) -> Option<(u64, u64)> {
+        if self.bypass.load(Ordering::Relaxed) {
+            return Some((ioba, u64::MAX - ioba));
+        }
         let tce = self.entries[self.place(ioba).ok()?].load(Ordering::Relaxed);
         let right = if write { TCE_WRITE } else { TCE_READ };
         let offset = ioba & !(u64::MAX << self.shift);
@@ -173,7 +178,7 @@ impl TceTables {
             return Err(BadWindow);
         }
         let entries = (0..pages).map(|_| AtomicU64::new(0)).collect();
-        all.insert(liobn, Arc::new(TceTable { start, shift, entries }));
+        all.insert(liobn, Arc::new(TceTable { start, shift, entries, bypass: AtomicBool::new(false) }));
         self.list.store(Arc::new(all));
         Ok(())
     }
@@ -204,25 +209,38 @@ impl TceTables {
         for t in self.list.load().values() {
             t.entries.iter().for_each(|e| e.store(0, Ordering::Relaxed));
         }
+        self.end_bypasses();
+    }
+
+    /// Has a window pass I/O addresses on as real ones, or not any more. False if there is no such window.
+    pub(crate) fn set_bypass(&self, liobn: u32, on: bool) -> bool {
+        self.list.load().get(&liobn).map(|t| t.bypass.store(on, Ordering::Relaxed)).is_some()
+    }
+
+    /// No window passes addresses on.
+    pub(crate) fn end_bypasses(&self) {
+        self.list.load().values().for_each(|t| t.bypass.store(false, Ordering::Relaxed));
     }
 
     pub(crate) fn save(&self) -> TceTablesState {
         let all = self.list.load();
         let windows = all.iter().map(|(&liobn, t)| {
-            let TceTable { start, shift, entries } = &**t;
+            let TceTable { start, shift, entries, bypass } = &**t;
+            let bypass = bypass.load(Ordering::Relaxed);
             let entry = |(n, e): (usize, &AtomicU64)| (n as u64, e.load(Ordering::Relaxed));
             let set = entries.iter().enumerate().map(entry).filter(|e| e.1 != 0).collect();
-            WindowState { liobn, start: *start, shift: *shift, pages: entries.len() as u64, set }
+            WindowState { liobn, start: *start, shift: *shift, pages: entries.len() as u64, set, bypass }
         });
         TceTablesState { windows: windows.collect() }
     }
 
     pub(crate) fn restore(&self, state: TceTablesState) -> Result<(), &'static str> {
         let fresh = TceTables::default();
-        for WindowState { liobn, start, shift, pages, set } in state.windows {
+        for WindowState { liobn, start, shift, pages, set, bypass } in state.windows {
             let pages = usize::try_from(pages).map_err(|_| "a DMA window is too large")?;
             fresh.create(liobn, start, shift, pages).map_err(|_| "an impossible DMA window")?;
             let table = fresh.get(liobn.into()).ok_or("an impossible DMA window")?;
+            table.bypass.store(bypass, Ordering::Relaxed);
             for (n, tce) in set {
                 let entry = usize::try_from(n).ok().and_then(|n| table.entries.get(n));
                 entry.ok_or("a DMA window with too many entries")?.store(tce, Ordering::Relaxed);
@@ -240,6 +258,7 @@ impl TceTables {
                     for (to, from) in o.entries.iter().zip(&new.entries) {
                         to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
                     }
+                    o.bypass.store(new.bypass.load(Ordering::Relaxed), Ordering::Relaxed);
                     o.clone()
                 }
                 None => new.clone(),
@@ -271,6 +290,9 @@ pub struct WindowState {
     pub pages: u64,
     /// The entries that are not 0: number and value.
     pub set: Vec<(u64, u64)>,
+    /// Whether addresses pass it unchanged.
+    #[serde(default)]
+    pub bypass: bool,
 }
 
 /// ( liobn io-address -- tce )

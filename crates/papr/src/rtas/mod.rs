@@ -13,6 +13,7 @@ pub mod pci;
 pub mod power;
 pub mod sysparm;
 pub mod time;
+pub mod vio;
 
 use arch::{Cpu, Shared};
 use mem::GuestRam;
@@ -51,6 +52,7 @@ const FAMILIES: &[&[Row]] = &[
     pci::ROWS,
     dlpar::ROWS,
     fwnmi::ROWS,
+    vio::ROWS,
 ];
 
 const COUNT: usize = {
