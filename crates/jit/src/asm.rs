@@ -92,6 +92,7 @@ pub enum Alu {
     Add = 0,
     Or = 1,
     Adc = 2,
+    Sbb = 3,
     And = 4,
     Sub = 5,
     Xor = 6,
@@ -345,6 +346,11 @@ impl Asm<'_> {
         self.shi(Sh::Shl, false, d, 2);
         self.alum(Alu::Add, true, d, crate::thunk::engine(crate::thunk::slot::TABLE));
     }
+    /// Memory word with a small constant.
+    pub fn alumi4(&mut self, op: Alu, at: M, x: i8) {
+        self.rm(0, false, 0x83, op as u8, at, false);
+        self.b(x as u8);
+    }
     pub fn alui8(&mut self, op: Alu, d: R, x: u8) {
         self.rr(0, false, 0x80, op as u8, d.0, true);
         self.b(x);
@@ -578,15 +584,104 @@ impl Asm<'_> {
         self.rr(0x66, true, 0x0f3a16, s.0, d.0, false);
         self.b(1);
     }
-    /// A scalar operation with embedded rounding (AVX-512): d = s1 op s2, or d = s1 * d + s2 of the fused ones. `pp`:
-    /// 0 none, 1 66, 2 F3, 3 F2.
-    pub fn evex(&mut self, pp: u8, map: u8, w: bool, op: u8, d: X, s1: X, s2: X, rounding: u8) {
-        self.b(0x62);
-        self.b((!d.0 >> 3 & 1) << 7 | 1 << 6 | (!s2.0 >> 3 & 1) << 5 | 1 << 4 | map);
-        self.b((w as u8) << 7 | (!s1.0 & 15) << 3 | 1 << 2 | pp);
-        self.b(rounding << 5 | 1 << 4 | 1 << 3);
+    /// An AVX operation of 128 bits, d = v op s. `pp`: 0 none, 1 66, 2 F3, 3 F2; `map`: 1 0F, 2 0F38, 3 0F3A.
+    pub fn vex(&mut self, pp: u8, map: u8, w: bool, op: u8, d: u8, v: u8, s: u8) {
+        self.b(0xc4);
+        self.b((!d >> 3 & 1) << 7 | 1 << 6 | (!s >> 3 & 1) << 5 | map);
+        self.b((w as u8) << 7 | (!v & 15) << 3 | pp);
         self.b(op);
-        self.b(0xc0 | (d.0 & 7) << 3 | s2.0 & 7);
+        self.b(0xc0 | (d & 7) << 3 | s & 7);
+    }
+    /// The same with xmm registers, from the legacy prefix and opcode (`0x0f..`, `0x0f38..`, `0x0f3a..`).
+    pub fn v3(&mut self, prefix: u8, op: u32, d: X, v: X, s: X) {
+        let pp = match prefix {
+            0x66 => 1,
+            0xf3 => 2,
+            0xf2 => 3,
+            _ => 0,
+        };
+        let map = match op >> 8 {
+            0x0f38 => 2,
+            0x0f3a => 3,
+            _ => 1,
+        };
+        self.vex(pp, map, false, op as u8, d.0, v.0, s.0);
+    }
+    /// With an 8-bit constant.
+    pub fn v3i(&mut self, prefix: u8, op: u32, d: X, v: X, s: X, i: u8) {
+        self.v3(prefix, op, d, v, s);
+        self.b(i);
+    }
+    /// A fused operation, d = v * s + d and the like; `double` or single elements.
+    pub fn fma(&mut self, double: bool, op: u8, d: X, v: X, s: X) {
+        self.vex(1, 2, double, op, d.0, v.0, s.0);
+    }
+    /// d = v op the constant at code offset `at`.
+    pub fn vrip(&mut self, prefix: u8, op: u32, d: X, v: X, at: usize) {
+        self.v3(prefix, op, d, v, X(0));
+        // The same with a memory operand.
+        self.pos -= 1;
+        self.b((d.0 & 7) << 3 | 5);
+        self.d(0);
+        self.patch(self.pos - 4, at);
+    }
+    /// vmovaps
+    pub fn vmov(&mut self, d: X, s: X) {
+        self.vex(0, 1, false, 0x28, d.0, 0, s.0);
+    }
+    /// Shift of all elements by a constant: d = s shifted; `op`, `/n` as of [`Asm::xshi`].
+    pub fn vshi(&mut self, op: u8, n: u8, d: X, s: X, by: u8) {
+        self.vex(1, 1, false, op, n, d.0, s.0);
+        self.b(by);
+    }
+    /// Word 3 of `s` to a general register.
+    pub fn pextrw3(&mut self, d: R, s: X) {
+        self.vex(1, 1, false, 0xc5, d.0, 0, s.0);
+        self.b(3);
+    }
+    /// Sign bits of the elements to a general register: bytes (`0`), singles or doubles.
+    pub fn vmovmsk(&mut self, bytes: u8, d: R, s: X) {
+        match bytes {
+            8 => self.vex(1, 1, false, 0x50, d.0, 0, s.0),
+            4 => self.vex(0, 1, false, 0x50, d.0, 0, s.0),
+            _ => self.vex(1, 1, false, 0xd7, d.0, 0, s.0),
+        }
+    }
+    /// vucomisd, vucomiss
+    pub fn vucomi(&mut self, double: bool, a: X, b: X) {
+        self.vex(double as u8, 1, false, 0x2e, a.0, 0, b.0);
+    }
+    /// Doubleword (movsd) store.
+    pub fn xstore8(&mut self, at: M, s: X) {
+        self.xm(0xf2, 0x0f11, s, at);
+    }
+    /// Word (movss) store.
+    pub fn xstore4(&mut self, at: M, s: X) {
+        self.xm(0xf3, 0x0f11, s, at);
+    }
+    /// Doubleword load, the rest zero.
+    pub fn xload8(&mut self, d: X, at: M) {
+        self.xm(0xf3, 0x0f7e, d, at);
+    }
+    /// ldmxcsr
+    pub fn ldmxcsr(&mut self, at: M) {
+        self.rm(0, false, 0x0fae, 2, at, false);
+    }
+    /// stmxcsr
+    pub fn stmxcsr(&mut self, at: M) {
+        self.rm(0, false, 0x0fae, 3, at, false);
+    }
+    /// Store a word.
+    pub fn storei4(&mut self, at: M, x: u32) {
+        self.rm(0, false, 0xc7, 0, at, false);
+        self.d(x);
+    }
+    /// Bytes written before, again.
+    pub fn again(&mut self, from: usize, to: usize) {
+        for n in from..to {
+            let x = self.buf.get(n).copied().unwrap_or(0xcc);
+            self.b(x);
+        }
     }
     pub fn cvttsd2si(&mut self, d: R, s: X) {
         self.rr(0xf2, true, 0x0f2c, d.0, s.0, false);

@@ -8,7 +8,7 @@ use isa::{Acc, Barrier, Builder, CarryIn, Facility, Helper, Insn, Lane, Mode, Op
 use crate::asm::{Alu, Cc, R, RAX, RBP, RCX, RDX, Sh, X, m};
 use crate::emit::{C, Cond, Emit, V, W, st};
 use crate::regs::{CTR, LR};
-use crate::thunk::{consts, engine, slot};
+use crate::thunk::{engine, slot};
 
 impl Emit<'_> {
     /// The emitter does not do this: the instruction becomes a call.
@@ -17,7 +17,7 @@ impl Emit<'_> {
         V::Imm(0)
     }
 
-    fn give_up_w(&mut self) -> W {
+    pub(crate) fn give_up_w(&mut self) -> W {
         self.failed = true;
         W::Imm(0)
     }
@@ -123,127 +123,6 @@ impl Emit<'_> {
     fn swaps(&self, acc: Acc) -> bool {
         self.mode.le == acc.rev && acc.size > 1
     }
-
-    // ---- 128-bit values ----
-
-    fn x(&mut self, w: W) -> X {
-        match w {
-            W::Reg(x) => x,
-            W::Imm(_) => self.xcopy(w),
-        }
-    }
-
-    /// A fresh register with a copy of `w`.
-    fn xcopy(&mut self, w: W) -> X {
-        let d = self.xalloc();
-        self.xto(d, w);
-        d
-    }
-
-    fn xto(&mut self, d: X, w: W) {
-        match w {
-            W::Reg(s) => self.a.xx(0x66, 0x0f6f, d, s),
-            W::Imm(0) => self.a.xx(0x66, 0x0fef, d, d),
-            W::Imm(u128::MAX) => self.a.xx(0x66, 0x0f76, d, d),
-            W::Imm(n) => {
-                self.a.movi(RAX, n as u64);
-                self.a.movq_xr(d, RAX);
-                self.a.movi(RAX, (n >> 64) as u64);
-                self.a.pinsrq(d, RAX);
-            }
-        }
-    }
-
-    fn x2(&mut self, op: u32, a: W, b: W) -> W {
-        let d = self.xcopy(a);
-        let s = self.x(b);
-        self.a.xx(0x66, op, d, s);
-        W::Reg(d)
-    }
-
-    fn xnot(&mut self, w: W) -> W {
-        let W::Reg(d) = w else { return self.give_up_w() };
-        let c = self.consts(consts::ONES);
-        self.a.xrip(0x66, 0x0fef, d, c);
-        w
-    }
-
-    /// Memory order to register order (and back: each is its own inverse).
-    fn lanes(&mut self, d: X, lane: Lane) {
-        match lane {
-            16 if self.mode.le => {}
-            8 if self.mode.le => self.a.xxi(0x66, 0x0f70, d, d, 0x4e),
-            4 if self.mode.le => self.a.xxi(0x66, 0x0f70, d, d, 0x1b),
-            2 if self.mode.le => {
-                let c = self.consts(consts::REVH);
-                self.a.xrip(0x66, 0x0f3800, d, c);
-            }
-            _ => {
-                let c = self.consts(consts::REV16);
-                self.a.xrip(0x66, 0x0f3800, d, c);
-            }
-        }
-    }
-
-    fn permute(&mut self, a: W, b: W, c: W, flip: u8) -> W {
-        let t = self.xcopy(c);
-        let low5 = self.consts(consts::LOW5);
-        self.a.xrip(0x66, 0x0fdb, t, low5);
-        let f = self.x(W::Imm(u128::from_le_bytes([flip; 16])));
-        self.a.xx(0x66, 0x0fef, t, f);
-        // Bit 7 where the byte comes from b.
-        let k = self.x(W::Imm(u128::from_le_bytes([0x70; 16])));
-        self.a.xx(0x66, 0x0ffc, t, k);
-        let d = self.xcopy(a);
-        self.a.xx(0x66, 0x0f3800, d, t);
-        let sign = self.consts(consts::SIGN8);
-        self.a.xrip(0x66, 0x0fef, t, sign);
-        let e = self.xcopy(b);
-        self.a.xx(0x66, 0x0f3800, e, t);
-        self.a.xx(0x66, 0x0feb, d, e);
-        W::Reg(d)
-    }
-}
-
-/// The SSE operation of `op` with d = a, s = b.
-fn sse2(op: W2) -> Option<u32> {
-    Some(match op {
-        W2::And => 0x0fdb,
-        W2::Or => 0x0feb,
-        W2::Xor => 0x0fef,
-        W2::AddB => 0x0ffc,
-        W2::AddH => 0x0ffd,
-        W2::AddW => 0x0ffe,
-        W2::AddD => 0x0fd4,
-        W2::SubB => 0x0ff8,
-        W2::SubH => 0x0ff9,
-        W2::SubW => 0x0ffa,
-        W2::SubD => 0x0ffb,
-        W2::EqB => 0x0f74,
-        W2::EqH => 0x0f75,
-        W2::EqW => 0x0f76,
-        W2::EqD => 0x0f3829,
-        W2::GtSB => 0x0f64,
-        W2::GtSH => 0x0f65,
-        W2::GtSW => 0x0f66,
-        W2::GtSD => 0x0f3837,
-        W2::MaxUB => 0x0fde,
-        W2::MinUB => 0x0fda,
-        W2::MaxSH => 0x0fee,
-        W2::MinSH => 0x0fea,
-        W2::MaxSB => 0x0f383c,
-        W2::MinSB => 0x0f3838,
-        W2::MaxUH => 0x0f383e,
-        W2::MinUH => 0x0f383a,
-        W2::MaxSW => 0x0f383d,
-        W2::MinSW => 0x0f3839,
-        W2::MaxUW => 0x0f383f,
-        W2::MinUW => 0x0f383b,
-        W2::AvgUB => 0x0fe0,
-        W2::AvgUH => 0x0fe3,
-        W2::MulW => 0x0f3840,
-        _ => return None,
-    })
 }
 
 impl Builder for Emit<'_> {
@@ -809,25 +688,36 @@ impl Builder for Emit<'_> {
 
     fn fpr(&mut self, n: u32) -> V {
         let d = self.alloc();
-        self.a.load(d, m(RBP, st!(vsr) + 16 * (n as i32 & 63) + 8));
+        match self.x.find(n as u8 & 63, false) {
+            Some((x, _)) => {
+                self.a.movq_rx(d, x);
+                self.note_half(d, x, 0);
+            }
+            None => self.a.load(d, m(RBP, st!(vsr) + 16 * (n as i32 & 63) + 8)),
+        }
         V::Reg(d)
     }
     fn set_fpr(&mut self, n: u32, v: V) {
-        self.writes();
-        let at = st!(vsr) + 16 * (n as i32 & 63);
-        let r = self.reg(v);
-        self.a.store(m(RBP, at + 8), r, 8);
-        self.a.storei(m(RBP, at), 0);
+        let (x, single) = match v {
+            V::Reg(r) if self.half(r).is_some_and(|h| h.1 == 0) => {
+                let x = self.half(r).map_or(X(0), |h| h.0);
+                (x, self.single_made == Some(x))
+            }
+            _ => {
+                let r = self.reg(v);
+                let x = self.xalloc();
+                self.a.movq_xr(x, r);
+                (x, false)
+            }
+        };
+        self.set_held(n as u8 & 63, x, false, single);
     }
     fn vsr(&mut self, n: u32) -> W {
-        let d = self.xalloc();
-        self.a.xload(d, m(RBP, st!(vsr) + 16 * (n as i32 & 63)));
-        W::Reg(d)
+        W::Reg(self.full(n as u8 & 63))
     }
     fn set_vsr(&mut self, n: u32, w: W) {
-        self.writes();
         let x = self.x(w);
-        self.a.xstore(m(RBP, st!(vsr) + 16 * (n as i32 & 63)), x);
+        self.set_held(n as u8 & 63, x, true, false);
     }
     fn single_to_double(&mut self, v: V) -> V {
         if let V::Imm(_) = v {
@@ -835,12 +725,15 @@ impl Builder for Emit<'_> {
         }
         let r = self.reg(v);
         let d = self.alloc();
-        self.a.movq_xr(X(15), r);
+        let x = self.xalloc();
+        self.a.movq_xr(x, r);
         // A NaN would be made quiet.
-        self.a.xx(0, 0x0f2e, X(15), X(15));
+        self.a.xx(0, 0x0f2e, x, x);
         self.cold(Cc::P);
-        self.a.xx(0xf3, 0x0f5a, X(15), X(15));
-        self.a.movq_rx(d, X(15));
+        self.a.xx(0xf3, 0x0f5a, x, x);
+        self.a.movq_rx(d, x);
+        self.note_half(d, x, 0);
+        self.single_made = Some(x);
         V::Reg(d)
     }
     fn double_to_single(&mut self, v: V) -> V {
@@ -873,6 +766,13 @@ impl Builder for Emit<'_> {
         if let (V::Imm(h), V::Imm(l)) = (hi, lo) {
             return W::Imm((h as u128) << 64 | l as u128);
         }
+        let half = |s: &Self, v: V| if let V::Reg(r) = v { s.half(r) } else { None };
+        if let (true, Some((xh, sh)), Some((xl, sl))) = (self.avx, half(self, hi), half(self, lo)) {
+            let d = self.xalloc();
+            // shufpd: the low lane from the first operand, the high one from the second.
+            self.a.v3i(0x66, 0x0fc6, d, xl, xh, sl | sh << 1);
+            return W::Reg(d);
+        }
         let d = self.xalloc();
         let l = self.reg(lo);
         self.a.movq_xr(d, l);
@@ -886,6 +786,7 @@ impl Builder for Emit<'_> {
             W::Reg(x) => {
                 let d = self.alloc();
                 self.a.pextrq(d, x);
+                self.note_half(d, x, 1);
                 V::Reg(d)
             }
         }
@@ -896,114 +797,19 @@ impl Builder for Emit<'_> {
             W::Reg(x) => {
                 let d = self.alloc();
                 self.a.movq_rx(d, x);
+                self.note_half(d, x, 0);
                 V::Reg(d)
             }
         }
     }
     fn w1(&mut self, op: W1, a: W) -> W {
-        if let W::Imm(x) = a {
-            return W::Imm(isa::wide::eval1(op, x));
-        }
-        match op {
-            W1::Not => {
-                let d = self.xcopy(a);
-                self.xnot(W::Reg(d))
-            }
-            _ => self.give_up_w(),
-        }
+        self.wide1(op, a)
     }
     fn w2(&mut self, op: W2, a: W, b: W) -> W {
-        if let (W::Imm(x), W::Imm(y)) = (a, b) {
-            return W::Imm(isa::wide::eval2(op, x, y));
-        }
-        if let Some(o) = sse2(op) {
-            return self.x2(o, a, b);
-        }
-        match op {
-            // d = !d & s
-            W2::Andc => self.x2(0x0fdf, b, a),
-            W2::Nand | W2::Nor | W2::Eqv | W2::NeB | W2::NeH | W2::NeW => {
-                let o = match op {
-                    W2::Nand => 0x0fdb,
-                    W2::Nor => 0x0feb,
-                    W2::Eqv => 0x0fef,
-                    W2::NeB => 0x0f74,
-                    W2::NeH => 0x0f75,
-                    _ => 0x0f76,
-                };
-                let w = self.x2(o, a, b);
-                self.xnot(w)
-            }
-            W2::Orc => {
-                let d = self.xcopy(b);
-                let n = self.xnot(W::Reg(d));
-                self.x2(0x0feb, n, a)
-            }
-            // a > b where not max(a, b) = b
-            W2::GtUB | W2::GtUH | W2::GtUW => {
-                let (max, eq) = match op {
-                    W2::GtUB => (0x0fde, 0x0f74),
-                    W2::GtUH => (0x0f383e, 0x0f75),
-                    _ => (0x0f383f, 0x0f76),
-                };
-                let w = self.x2(max, a, b);
-                let w = self.x2(eq, w, b);
-                self.xnot(w)
-            }
-            W2::MergeHiB => self.x2(0x0f68, b, a),
-            W2::MergeHiH => self.x2(0x0f69, b, a),
-            W2::MergeHiW => self.x2(0x0f6a, b, a),
-            W2::MergeLoB => self.x2(0x0f60, b, a),
-            W2::MergeLoH => self.x2(0x0f61, b, a),
-            W2::MergeLoW => self.x2(0x0f62, b, a),
-            W2::SplatB | W2::SplatH | W2::SplatW => {
-                let W::Imm(n) = b else { return self.give_up_w() };
-                let d = self.xcopy(a);
-                match op {
-                    W2::SplatW => self.a.xxi(0x66, 0x0f70, d, d, 0x55 * (3 - (n as u8 & 3))),
-                    W2::SplatH => {
-                        let at = 2 * (7 - (n as u16 & 7));
-                        let mask = W::Imm(
-                            0x0001_0001_0001_0001_0001_0001_0001_0001u128 * (at | (at + 1) << 8) as u128,
-                        );
-                        let s = self.x(mask);
-                        self.a.xx(0x66, 0x0f3800, d, s);
-                    }
-                    _ => {
-                        let s = self.x(W::Imm(u128::from_le_bytes([15 - (n as u8 & 15); 16])));
-                        self.a.xx(0x66, 0x0f3800, d, s);
-                    }
-                }
-                W::Reg(d)
-            }
-            _ => self.give_up_w(),
-        }
+        self.wide2(op, a, b)
     }
     fn w3(&mut self, op: W3, a: W, b: W, c: W) -> W {
-        match op {
-            W3::Select => {
-                let n = self.x2(0x0fdf, c, a);
-                let y = self.x2(0x0fdb, b, c);
-                self.x2(0x0feb, n, y)
-            }
-            W3::Perm => self.permute(a, b, c, 0x0f),
-            W3::PermR => self.permute(a, b, c, 0x10),
-            W3::ShlDouble => {
-                let W::Imm(n) = c else { return self.give_up_w() };
-                let n = n as u8;
-                if n % 8 != 0 || n >= 128 {
-                    return self.give_up_w();
-                }
-                if n == 0 {
-                    return a;
-                }
-                let d = self.xcopy(a);
-                let s = self.x(b);
-                self.a.xxi(0x66, 0x0f3a0f, d, s, 16 - n / 8);
-                W::Reg(d)
-            }
-            _ => self.give_up_w(),
-        }
+        self.wide3(op, a, b, c)
     }
     fn w2_sat(&mut self, _: W2, _: W, _: W) -> W {
         self.give_up_w()

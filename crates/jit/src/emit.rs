@@ -11,6 +11,7 @@ use isa::{Insn, Mode, Rel};
 use crate::asm::{Alu, Asm, Cc, M, R, RAX, RBP, RCX, RDX, X, m};
 use crate::regs::{CTR, LR, NONE, Regs};
 use crate::thunk::{self, Thunks, slot};
+use crate::xregs::{Held, XRegs};
 
 /// A 64-bit value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,6 +77,42 @@ struct Cold {
     prefix: u32,
     resume: usize,
     regs: [(u8, u8); 9],
+    /// Vector registers to be loaded again: those the instruction writes.
+    xregs: [(u8, u8, bool); 6],
+    /// Whether vector registers have to survive the call.
+    keep: bool,
+    /// What the FPSCR is owed before the instruction.
+    late: Option<LateOp>,
+}
+
+/// A scalar operation whose FR, FI and FPRF nobody asked for yet: the number of [`fpu::Late`] and where its operands
+/// are.
+#[derive(Clone, Copy)]
+pub struct LateOp {
+    pub code: u32,
+    pub operands: [Option<X>; 3],
+}
+
+/// A seldom case of an instruction that host code can still do, emitted behind the block.
+#[derive(Clone, Copy)]
+struct Warm {
+    site: usize,
+    resume: usize,
+    /// Number of the instruction's cold piece.
+    cold: usize,
+    kind: WarmKind,
+}
+
+/// What such a piece does.
+#[derive(Clone, Copy)]
+pub enum WarmKind {
+    /// FPSCR[XX] is off: the code from one offset to the other again, to see whether it is inexact.
+    Exact { from: usize, to: usize },
+    /// A scalar result outside the normal range: good if it is an exact zero. `before`: the double that was rounded;
+    /// `needs`: one of these must be zero for the zero to be exact.
+    Zero { result: X, before: Option<X>, needs: [Option<X>; 2] },
+    /// Likewise elements of a vector; xmm15: those that are normal.
+    Zeros { double: bool, result: X, needs: [Option<X>; 2] },
 }
 
 /// A conditional exit, emitted behind the block.
@@ -85,6 +122,7 @@ struct Side {
     rel: i64,
     done: u32,
     poll: bool,
+    late: Option<LateOp>,
 }
 
 /// A way out of a block to an address known relative to its page.
@@ -109,6 +147,8 @@ struct Mark {
     sides: usize,
     exits: usize,
     sites: usize,
+    warms: usize,
+    late: Option<LateOp>,
 }
 
 /// Lists that outlive a block for their capacity only.
@@ -117,6 +157,9 @@ pub struct Lists {
     conds: Vec<Cond>,
     sites: Vec<usize>,
     colds: Vec<Cold>,
+    warms: Vec<Warm>,
+    /// Branches of warm pieces to cold ones: the cold piece's number and the place of the displacement.
+    chills: Vec<(usize, usize)>,
     sides: Vec<Side>,
     /// Exits of the block just made.
     pub exits: Vec<ExitPoint>,
@@ -145,9 +188,19 @@ pub struct Emit<'a> {
     wrote: bool,
     /// The block ends with this instruction.
     pub ended: bool,
-    xused: u8,
+    pub(crate) x: XRegs,
+    pub(crate) late: Option<LateOp>,
+    /// VSRs that this instruction wrote.
+    xwrote: ([u8; 3], usize),
+    /// General registers of this instruction that copy half of a vector register: low (0) or high (1).
+    pub(crate) halves: [Option<(R, X, u8)>; 4],
+    /// The register in which this instruction made a double of a single.
+    pub(crate) single_made: Option<X>,
     pub(crate) bmi2: bool,
-    pub(crate) avx512: bool,
+    /// AVX2 and FMA.
+    pub(crate) avx: bool,
+    /// AES and carry-less multiplication.
+    pub(crate) crypto: bool,
 }
 
 const ENTRY: i32 = std::mem::size_of::<mem::TlbEntry>() as i32;
@@ -177,10 +230,13 @@ impl<'a> Emit<'a> {
         first_exit: usize,
         l: &'a mut Lists,
         bmi2: bool,
-        avx512: bool,
+        avx: bool,
+        crypto: bool,
     ) -> Self {
         l.sites.clear();
         l.colds.clear();
+        l.warms.clear();
+        l.chills.clear();
         l.sides.clear();
         l.exits.clear();
         let table = |mode, access| mem::table_offset(mode, access) as i32;
@@ -201,9 +257,14 @@ impl<'a> Emit<'a> {
             failed: false,
             wrote: false,
             ended: false,
-            xused: 0,
+            x: XRegs::default(),
+            late: None,
+            xwrote: ([0; 3], 0),
+            halves: [None; 4],
+            single_made: None,
             bmi2,
-            avx512,
+            avx,
+            crypto,
         }
     }
 
@@ -217,7 +278,10 @@ impl<'a> Emit<'a> {
         self.regs.unpin();
         self.failed = false;
         self.wrote = false;
-        self.xused = 0;
+        self.x.unpin();
+        self.xwrote.1 = 0;
+        self.halves = [None; 4];
+        self.single_made = None;
         self.cold_from = self.l.sites.len();
         let mark = Mark {
             pos: self.a.pos,
@@ -226,12 +290,19 @@ impl<'a> Emit<'a> {
             sides: self.l.sides.len(),
             exits: self.l.exits.len(),
             sites: self.l.sites.len(),
+            warms: self.l.warms.len(),
+            late: self.late,
         };
         let place = thunk::place(off, self.done, op as u16);
         let crossing = i.prefix != 0 && off & 63 == 60;
         let ok = !crossing && isa::exec(op, self, i).is_ok() && !self.failed;
         if ok {
-            if self.l.sites.len() > self.cold_from && self.cold_sites(mark.sides) {
+            let warm = self.l.warms.len() > mark.warms;
+            if (warm || self.l.sites.len() > self.cold_from) && self.cold_sites(mark.sides) {
+                let mut xregs = [(NONE, NONE, false); 6];
+                let (wrote, n) = self.xwrote;
+                let of = |&v: &u8| self.x.of(v).map(move |(x, full)| (x.0, v, full));
+                wrote[..n].iter().flat_map(of).zip(&mut xregs).for_each(|(h, r)| *r = h);
                 let mut regs = [(NONE, NONE); 9];
                 self.regs.pairs().zip(&mut regs).for_each(|((h, g), r)| *r = (h.0, g));
                 self.l.colds.push(Cold {
@@ -242,6 +313,9 @@ impl<'a> Emit<'a> {
                     prefix: i.prefix,
                     resume: self.a.pos,
                     regs,
+                    xregs,
+                    keep: self.x.in_use(),
+                    late: mark.late,
                 });
             }
         } else {
@@ -251,8 +325,13 @@ impl<'a> Emit<'a> {
             self.l.sides.truncate(mark.sides);
             self.l.exits.truncate(mark.exits);
             self.l.sites.truncate(mark.sites);
+            self.l.warms.truncate(mark.warms);
             self.ended = false;
-            self.call_one(place, i.raw, i.prefix);
+            self.late = mark.late;
+            self.put_late();
+            self.call_one(place, i.raw, i.prefix, false);
+            self.late = None;
+            self.x = XRegs::default();
             self.regs = Regs::default();
             self.compared = [None; 8];
         }
@@ -265,11 +344,12 @@ impl<'a> Emit<'a> {
         self.l.sides.len() == sides
     }
 
-    fn call_one(&mut self, place: u32, raw: u32, prefix: u32) {
+    /// `keep`: vector registers survive.
+    fn call_one(&mut self, place: u32, raw: u32, prefix: u32, keep: bool) {
         self.a.movi32(RDX, place);
         self.a.movi32(crate::asm::RSI, raw);
         self.a.movi32(RCX, prefix);
-        self.a.call_to(self.thunks.one);
+        self.a.call_to(if keep { self.thunks.one_keep } else { self.thunks.one });
     }
 
     /// End the block: go on in sequence if it does not end by itself, then the cold pieces.
@@ -277,15 +357,29 @@ impl<'a> Emit<'a> {
         if !self.ended {
             self.exit(next as i64, self.done, false);
         }
+        for n in 0..self.l.warms.len() {
+            self.warm_piece(n);
+        }
         for n in 0..self.l.colds.len() {
             let c = &self.l.colds[n];
             for k in c.first..c.last {
                 self.a.here(self.l.sites[k]);
             }
             let (place, raw, prefix, resume, regs) = (c.place, c.raw, c.prefix, c.resume, c.regs);
-            self.call_one(place, raw, prefix);
+            let (xregs, keep, late) = (c.xregs, c.keep, c.late);
+            for &(cold, site) in &self.l.chills {
+                if cold == n {
+                    self.a.here(site);
+                }
+            }
+            self.late = late;
+            self.put_late();
+            self.call_one(place, raw, prefix, keep);
             for (h, g) in regs.into_iter().filter(|r| r.0 != NONE) {
                 self.a.load(R(h), guest_at(g));
+            }
+            for (x, v, full) in xregs.into_iter().filter(|r| r.0 != NONE) {
+                self.load_vsr(X(x), v, full);
             }
             self.a.jmp_to(resume);
         }
@@ -295,6 +389,7 @@ impl<'a> Emit<'a> {
                 self.a.here(self.l.sites[k]);
             }
             let (rel, done, poll) = (s.rel, s.done, s.poll);
+            self.late = s.late;
             self.exit(rel, done, poll);
         }
     }
@@ -310,6 +405,7 @@ impl<'a> Emit<'a> {
 
     /// Go on at `rel` (relative to the page) with `done` more instructions complete.
     fn exit(&mut self, rel: i64, done: u32, poll: bool) {
+        self.put_late();
         let id = (self.first_exit + self.l.exits.len()) as u32;
         let inside = (0..4096).contains(&rel);
         let mut to_stub = [0usize; 2];
@@ -373,6 +469,7 @@ impl<'a> Emit<'a> {
 
     /// Go on at the address in rax (low bits clear).
     fn go_indirect(&mut self, done: u32) {
+        self.put_late();
         let leave_to = self.thunks.leave_to;
         if !self.mode.sf {
             self.a.mov32(RAX, RAX);
@@ -432,7 +529,14 @@ impl<'a> Emit<'a> {
         }
         self.branch(c, true);
         let last = self.l.sites.len();
-        self.l.sides.push(Side { first, last, rel: self.off as i64 + n, done: self.done + 1, poll: n <= 0 });
+        self.l.sides.push(Side {
+            first,
+            last,
+            rel: self.off as i64 + n,
+            done: self.done + 1,
+            poll: n <= 0,
+            late: self.late,
+        });
     }
 
     pub(crate) fn jump_to_(&mut self, c: Option<C>, v: V) {
@@ -473,12 +577,136 @@ impl<'a> Emit<'a> {
     /// An SSE register for a new value.
     pub(crate) fn xalloc(&mut self) -> X {
         // 14 and 15 are scratch.
-        if self.xused >= 14 {
+        self.x.alloc().unwrap_or_else(|| {
             self.failed = true;
-            return X(0);
+            X(0)
+        })
+    }
+
+    /// A VSR from memory: all of it, or doubleword 0 into the low lane.
+    fn load_vsr(&mut self, x: X, n: u8, full: bool) {
+        let at = st!(vsr) + 16 * (n as i32 & 63);
+        if full {
+            self.a.xload(x, m(RBP, at));
+        } else {
+            self.a.xload8(x, m(RBP, at + 8));
         }
-        self.xused += 1;
-        X(self.xused - 1)
+    }
+
+    /// VSR `n` in a register that must not be changed.
+    pub(crate) fn full(&mut self, n: u8) -> X {
+        if let Some((x, _)) = self.x.find(n, true) {
+            return x;
+        }
+        let scalar = self.x.find(n, false);
+        let d = self.xalloc();
+        match scalar {
+            Some((x, Held { zero: true, .. })) if self.avx => self.a.vshi(0x73, 7, d, x, 8),
+            _ => self.load_vsr(d, n, true),
+        }
+        self.x.assign(d, Held { vsr: n, full: true, zero: false, single: false });
+        d
+    }
+
+    /// Doubleword 0 of VSR `n` in the low lane of a register that must not be changed; whether it is a single.
+    pub(crate) fn scalar(&mut self, n: u8) -> (X, bool) {
+        if let Some((x, held)) = self.x.find(n, false) {
+            return (x, held.single);
+        }
+        let full = self.x.find(n, true);
+        let d = self.xalloc();
+        match full {
+            Some((x, _)) if self.avx => self.a.vshi(0x73, 3, d, x, 8),
+            _ => self.load_vsr(d, n, false),
+        }
+        self.x.assign(d, Held { vsr: n, full: false, zero: false, single: false });
+        (d, false)
+    }
+
+    /// Write VSR `n`: all of it, or doubleword 0 from the low lane with zero behind it.
+    pub(crate) fn set_held(&mut self, n: u8, x: X, full: bool, single: bool) {
+        self.wrote = true;
+        let x = if self.x.is_fresh(x) {
+            x
+        } else {
+            let d = self.xalloc();
+            self.a.xx(0x66, 0x0f6f, d, x);
+            d
+        };
+        let at = st!(vsr) + 16 * (n as i32 & 63);
+        if full {
+            self.a.xstore(m(RBP, at), x);
+        } else {
+            self.a.xstore8(m(RBP, at + 8), x);
+            self.a.storei(m(RBP, at), 0);
+        }
+        self.x.forget(n);
+        if !self.failed {
+            self.x.assign(x, Held { vsr: n, full, zero: true, single });
+        }
+        self.wrote_vsr(n);
+    }
+
+    /// Note that VSR `n` is written.
+    pub(crate) fn wrote_vsr(&mut self, n: u8) {
+        let (list, len) = &mut self.xwrote;
+        if *len < list.len() {
+            list[*len] = n & 63;
+            *len += 1;
+        } else {
+            self.failed = true;
+        }
+    }
+
+    // ---- the FPSCR, later ----
+
+    /// This operation is the last one now.
+    pub(crate) fn set_late(&mut self, code: u32, operands: [Option<X>; 3]) {
+        self.x.late = operands.iter().flatten().fold(0, |mask, x| mask | 1 << x.0);
+        self.late = Some(LateOp { code, operands });
+    }
+
+    /// Store what the FPSCR is owed.
+    fn put_late(&mut self) {
+        let Some(LateOp { code, operands }) = self.late else { return };
+        let at = [st!(fp_late.a), st!(fp_late.b), st!(fp_late.c)];
+        for (x, at) in operands.into_iter().zip(at) {
+            if let Some(x) = x {
+                self.a.xstore8(m(RBP, at), x);
+            }
+        }
+        // What compares and conversions left goes with it.
+        self.a.storei(m(RBP, st!(fp_late.code)), code as i32);
+    }
+
+    /// From here on the FPSCR is owed nothing but what is in memory.
+    pub(crate) fn flush_late(&mut self) {
+        self.put_late();
+        self.late = None;
+        self.x.late = 0;
+    }
+
+    /// Branch to a warm piece of this instruction when `cc`.
+    pub(crate) fn warm(&mut self, cc: Cc, kind: WarmKind) {
+        if self.wrote {
+            self.failed = true;
+        }
+        let site = self.a.jcc(cc);
+        let (resume, cold) = (self.a.pos, self.l.colds.len());
+        self.l.warms.push(Warm { site, resume, cold, kind });
+    }
+
+    /// From a warm piece to the cold one.
+    pub(crate) fn chill(&mut self, cold: usize, cc: Cc) {
+        let site = self.a.jcc(cc);
+        self.l.chills.push((cold, site));
+    }
+
+    fn warm_piece(&mut self, n: usize) {
+        let Warm { site, resume, cold, kind } = self.l.warms[n];
+        self.a.here(site);
+        self.warm_code(cold, kind);
+        self.a.jmp_to(resume);
     }
 
     /// The value of a cached guest register.

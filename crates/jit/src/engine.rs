@@ -38,7 +38,8 @@ pub struct Jit {
     perf: Option<PerfMap>,
     steps: Interpreter,
     bmi2: bool,
-    avx512: bool,
+    avx: bool,
+    crypto: bool,
 }
 
 // SAFETY: the pointer in `run` is only used while `Jit::run` is on the stack; the rest are owned values (all clones
@@ -88,7 +89,9 @@ impl Jit {
             perf: if o.perf_map { PerfMap::open() } else { None },
             steps: Interpreter::default(),
             bmi2: std::arch::is_x86_feature_detected!("bmi2"),
-            avx512: std::arch::is_x86_feature_detected!("avx512f"),
+            avx: std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma"),
+            crypto: std::arch::is_x86_feature_detected!("aes")
+                && std::arch::is_x86_feature_detected!("pclmulqdq"),
         })
     }
 
@@ -305,7 +308,8 @@ impl Jit {
             self.cache.exits.len(),
             &mut self.lists,
             self.bmi2,
-            self.avx512,
+            self.avx,
+            self.crypto,
         );
         let (end, count, calls) = block(e, cpu, page, first, key);
         debug_assert!(end <= self.buf.len());

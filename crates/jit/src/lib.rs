@@ -40,6 +40,10 @@ mod perf;
 mod regs;
 #[cfg(target_arch = "x86_64")]
 mod thunk;
+#[cfg(target_arch = "x86_64")]
+mod vec;
+#[cfg(target_arch = "x86_64")]
+mod xregs;
 
 #[cfg(target_arch = "x86_64")]
 pub use engine::Jit;

@@ -10,7 +10,7 @@ use arch::{Cpu, Exit, Stop};
 use interp::One;
 use isa::{Insn, ROWS};
 
-use crate::asm::{Alu, Asm, Cc, M, R, R14, R15, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, m};
+use crate::asm::{Alu, Asm, Cc, M, R, R14, R15, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, X, m};
 
 /// rbp points this far into [`arch::CpuState`], so that all general registers have short displacements.
 pub const BIAS: i32 = 128;
@@ -37,6 +37,8 @@ pub mod slot {
     pub const SEEN: usize = 8;
     /// Host address of real address 0.
     pub const HOST: usize = 9;
+    /// A place for a word of a few instructions.
+    pub const SCRATCH: usize = 15;
 }
 
 /// Displacement off rbp of a byte of [`arch::CpuState`].
@@ -76,6 +78,8 @@ pub struct Thunks {
     pub enter: usize,
     /// Call with edx = where, esi = word, ecx = prefix: carries out one instruction.
     pub one: usize,
+    /// The same, and xmm0 to xmm13 survive.
+    pub one_keep: usize,
     /// Jump with eax = exit number.
     pub leave: usize,
     /// Jump with rax = the effective address to go on at.
@@ -96,6 +100,32 @@ pub mod consts {
     pub const LOW5: usize = 3;
     /// Sign bit of every byte.
     pub const SIGN8: usize = 4;
+    /// Zero.
+    pub const ZERO: usize = 5;
+    /// Sign bits of doubles.
+    pub const SIGN64: usize = 6;
+    /// Sign bits of singles.
+    pub const SIGN32: usize = 7;
+    /// All but the sign bits of doubles.
+    pub const ABS64: usize = 8;
+    /// All but the sign bits of singles.
+    pub const ABS32: usize = 9;
+    /// Greatest double of the two smallest exponents: what is greater cannot have been tiny before rounding.
+    pub const LOW64: usize = 10;
+    /// The same of singles.
+    pub const LOW32: usize = 11;
+    /// Greatest finite double.
+    pub const MAX64: usize = 12;
+    /// Greatest finite single.
+    pub const MAX32: usize = 13;
+    /// 31 in every word.
+    pub const W31: usize = 14;
+    /// 63 in every doubleword.
+    pub const D63: usize = 15;
+    /// 32 in every word.
+    pub const W32: usize = 16;
+    /// 64 in every doubleword.
+    pub const D64: usize = 17;
 }
 
 /// Packs where an instruction stands: its offset in the page, those complete before it, its operation.
@@ -108,9 +138,26 @@ pub fn emit(a: &mut Asm) -> Thunks {
     let mut t = Thunks { consts: a.pos, ..Default::default() };
     let rev: [u8; 16] = std::array::from_fn(|n| 15 - n as u8);
     let revh: [u8; 16] = std::array::from_fn(|n| (14 - 2 * (n as u8 / 2)) + n as u8 % 2);
-    for c in [rev, revh, [0xff; 16], [0x1f; 16], [0x80; 16]] {
+    for c in [rev, revh, [0xff; 16], [0x1f; 16], [0x80; 16], [0; 16]] {
         c.iter().for_each(|&x| a.b(x));
     }
+    let doubles = |x: u64| [x, x];
+    let singles = |x: u32| [(x as u64) << 32 | x as u64; 2];
+    let more = [
+        doubles(1 << 63),
+        singles(1 << 31),
+        doubles(u64::MAX >> 1),
+        singles(u32::MAX >> 1),
+        doubles((2 << 52) - 1),
+        singles((2 << 23) - 1),
+        doubles((0x7ff << 52) - 1),
+        singles((0xff << 23) - 1),
+        singles(31),
+        doubles(63),
+        singles(32),
+        doubles(64),
+    ];
+    more.iter().flatten().for_each(|&x| a.q(x));
     let align = |a: &mut Asm| {
         while a.pos % 16 != 0 {
             a.b(0xcc);
@@ -145,10 +192,26 @@ pub fn emit(a: &mut Asm) -> Thunks {
     let out = a.jcc(Cc::Ne);
     a.ret();
     a.here(out);
+    let after = a.pos;
     a.alui(Alu::Add, true, RSP, 8);
     a.alum(Alu::Sub, true, R14, engine(slot::ADJUST));
     a.movi32(RAX, leave::LOOK as u32);
     a.jmp_to(t.leave);
+    align(a);
+    t.one_keep = a.pos;
+    let room = 14 * 16 + 8;
+    let place = |n: u8| m(RSP, 16 * n as i32);
+    a.load(RDI, engine(slot::RUN));
+    a.alui(Alu::Sub, true, RSP, room);
+    (0..14).for_each(|n| a.xstore(place(n), X(n)));
+    a.movi(RAX, one as *const () as u64);
+    a.call_r(RAX);
+    (0..14).for_each(|n| a.xload(X(n), place(n)));
+    a.alui(Alu::Add, true, RSP, room);
+    a.test(false, RAX, RAX);
+    let leaves = a.jcc(Cc::Ne);
+    a.patch(leaves, after);
+    a.ret();
     align(a);
     t
 }

@@ -127,6 +127,8 @@ pub fn differences(a: &Cpu, b: &Cpu) -> Vec<String> {
     let mut d = Vec::new();
     let seen = |s: &CpuState| {
         let mut s = s.clone();
+        let v = fpu::FpRegs::fpscr(&s);
+        fpu::FpRegs::set_fpscr(&mut s, v);
         s.engine = [0; 16];
         s.dec_expiry = 0;
         s
