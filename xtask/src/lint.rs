@@ -45,7 +45,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("rhyp", &["api", "node", "partition", "arch", "devices", "guests", "block", "net"]),
     ("xtask", &["guests"]),
     ("guest-tests", &["guests"]),
-    ("isa-corpus", &["isa", "mem", "arch", "interp", "jit"]),
+    ("isa-corpus", &["isa", "fpu", "mem", "arch", "interp", "jit"]),
 ];
 
 /// Crates that may hold unsafe code, and why; all others forbid it.

@@ -78,11 +78,10 @@ pub fn run(root: &Path, options: &Options) -> Result<()> {
         cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"])?;
         cargo(&["test", "--workspace", "--exclude", "guest-tests", "--quiet"])?;
         cargo(&["test", "--package", "guest-tests", "--lib", "--quiet"])?;
-        let mut corpus = CORPUS.to_vec();
-        if !options.all {
-            corpus.extend(["--every", "8"]);
-        }
-        cargo(&corpus)?;
+        // A part of the corpus and of the engines' comparison, or all of both.
+        let (every, count) = if options.all { ("1", "10000000") } else { ("8", "200000") };
+        cargo(&[CORPUS, &["--every", every]].concat())?;
+        cargo(&[CORPUS, &["--lockstep", count]].concat())?;
     }
     if !options.qemu {
         cargo(&["build", "--release", "--package", "rhyp"])?;

@@ -21,16 +21,19 @@ pub struct Interpreter {
 }
 
 impl Interpreter {
-    /// Run until something must be done outside, or about `budget` instructions are done.
+    /// Run until something must be done outside, or about `budget` instructions are done. An interrupt counts too, so
+    /// that one whose handler can not be fetched comes to an end.
     pub fn run(&mut self, cpu: &mut Cpu, budget: u64) -> Exit {
         let end = cpu.retired.saturating_add(budget);
+        let mut turns = 0;
         loop {
             if cpu.link.exit.load(Ordering::Relaxed) != 0
                 && let Some(e) = cpu.take_events()
             {
                 return e;
             }
-            if cpu.retired >= end {
+            turns += 1;
+            if cpu.retired >= end || turns > budget {
                 return Exit::Budget;
             }
             cpu.refetch = false;

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU64;
 
 use arch::shared::Shared;
 use arch::{Cpu, CpuState, Env, Exit, Flow, Model, msr};
+use fpu::FpRegs;
 use interp::Interpreter;
 use jit::{Jit, Options};
 use mem::GuestRam;
@@ -108,7 +109,8 @@ impl Machine {
         st.set_cr_word(s.cr as u32);
         st.set_xer(s.xer);
         (st.lr, st.ctr, st.tar) = (s.lr, s.ctr, s.tar);
-        (st.fpscr, st.vscr) = (s.fpscr, s.vscr as u32);
+        st.set_fpscr(s.fpscr);
+        st.vscr = s.vscr as u32;
         st.fscr = u64::MAX >> 8;
         (st.hashkey, st.hashpkey) = (0, 0x0123_4567_89ab_cdef);
         // An interrupt return goes to the middle of the page of code.
@@ -150,7 +152,7 @@ impl Machine {
             lr: st.lr,
             ctr: st.ctr,
             tar: st.tar,
-            fpscr: st.fpscr,
+            fpscr: st.fpscr(),
             vscr: st.vscr.into(),
             mem,
         };
@@ -172,15 +174,18 @@ impl Machine {
                 other => End::Other(other),
             }
         } else {
-            let mut st = st.clone();
-            st.engine = [0; 16];
-            st.dec_expiry = 0;
-            let timed = matches!(v.row.mnemonic, "mftb" | "mfspr");
-            if timed {
-                st.gpr[v.insn.rt() as usize] = 0;
+            for w in [st.nia, st.msr, st.srr0, st.srr1, st.dar, st.dsisr.into(), st.pidr, st.fscr, st.amr] {
+                whole.word(w);
             }
-            for b in format!("{st:?}").bytes() {
-                whole.word(b.into());
+            for w in [st.iamr, st.uamor, st.dscr, st.ciabr, st.hashkey, st.hashpkey, st.vrsave.into()] {
+                whole.word(w);
+            }
+            for w in st.sprg.iter().chain(&st.dawr).chain(&st.dawrx) {
+                whole.word(*w);
+            }
+            for e in &st.slb {
+                whole.word(e.esid);
+                whole.word(e.vsid);
             }
             End::Next(if ended == next { next } else { ended })
         };

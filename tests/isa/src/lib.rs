@@ -8,6 +8,7 @@
 
 pub mod engines;
 pub mod errata;
+pub mod lockstep;
 pub mod peer;
 pub mod recorded;
 pub mod rng;

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use isa::Row;
 use isa_corpus::engines::Machine;
 use isa_corpus::errata::{self, Erratum};
+use isa_corpus::lockstep;
 use isa_corpus::peer::Peer;
 use isa_corpus::recorded::{self, Recorded, Results, Source};
 use isa_corpus::state::{End, Output, PARTS, differences};
@@ -21,7 +22,10 @@ usage: isa-corpus [OPTION]...
   --every N        only every Nth vector
   --record         run the peer and record its results
   --compare        run the peer and print what differs, recording nothing
-  --explain N      with --only: print vector N, our result and the peer's";
+  --explain N      with --only: print vector N, our result and the peer's
+  --lockstep N     interpreter and translator on N random instructions and on the recorded blocks of real programs
+  --seed N         another series of random instructions
+  --blocks LOG     record blocks from a log of `qemu-system-ppc64 -d in_asm` of a Linux boot";
 
 #[derive(Default)]
 struct Options {
@@ -30,6 +34,8 @@ struct Options {
     record: bool,
     compare: bool,
     explain: Option<u32>,
+    lockstep: Option<u64>,
+    seed: u64,
 }
 
 fn main() -> ExitCode {
@@ -53,9 +59,19 @@ fn run() -> Result<bool> {
             "--every" => o.every = value()?.parse::<u32>()?.max(1),
             "--record" => o.record = true,
             "--compare" => o.compare = true,
+            "--lockstep" => o.lockstep = Some(value()?.parse()?),
+            "--seed" => o.seed = value()?.parse()?,
+            "--blocks" => {
+                let n = lockstep::write_blocks(Path::new(&value()?), &folder().join("blocks.bin"), 1000)?;
+                println!("{n} blocks");
+                return Ok(true);
+            }
             "--explain" => o.explain = Some(value()?.parse()?),
             _ => bail!("{USAGE}"),
         }
+    }
+    if let Some(n) = o.lockstep {
+        return run_lockstep(n, o.seed);
     }
     let pattern = o.only.clone().unwrap_or_else(|| "*".into());
     let rows: Vec<&'static Row> = vector::rows(|m| errata::matches(&pattern, m)).collect();
@@ -64,6 +80,21 @@ fn run() -> Result<bool> {
         return explain(&rows, n, &list);
     }
     if o.record || o.compare { record(&rows, &list, &o) } else { check(&rows, &list, &o) }
+}
+
+fn run_lockstep(count: u64, seed: u64) -> Result<bool> {
+    let say = |what: &str, r: &lockstep::Report| {
+        println!(
+            "{what}: {} instructions in {} programs agree, {} interrupts ({} programs without end left out)",
+            r.instructions, r.programs, r.interrupts, r.endless
+        );
+    };
+    let blocks = lockstep::read_blocks(&folder().join("blocks.bin"))?;
+    let r = lockstep::blocks(&blocks)?;
+    say(&format!("{} blocks of real programs", blocks.len()), &r);
+    let r = lockstep::random(count, seed, |r| say("random so far", r))?;
+    say("random", &r);
+    Ok(true)
 }
 
 fn folder() -> PathBuf {

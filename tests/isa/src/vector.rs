@@ -212,7 +212,7 @@ fn single_arithmetic(row: &Row) -> bool {
 }
 
 /// A floating-point status with any rounding modes and no exception that is both enabled and present.
-fn fpscr(r: &mut Rng) -> u64 {
+pub fn fpscr(r: &mut Rng) -> u64 {
     let mut v = r.below(4) | r.below(8) << 32;
     if r.chance(2) {
         return v & 3;
@@ -283,7 +283,8 @@ fn alias(r: &mut Rng, bits: u32, raw: u32) -> u32 {
     raw & !field(to) | (raw >> from & 31) << to
 }
 
-fn encode(r: &mut Rng, row: &'static Row) -> Insn {
+/// A random valid form of a row.
+pub fn encode(r: &mut Rng, row: &'static Row) -> Insn {
     let e = row.enc;
     let bits = operand_bits(row);
     for _ in 0..10_000 {
