@@ -10,6 +10,7 @@ mod matrix;
 mod net;
 mod stress;
 mod userland;
+mod virtio;
 
 use anyhow::{Result, bail};
 use guest_tests::{Case, Images, Peer};
@@ -112,6 +113,7 @@ fn run() -> Result<ExitCode> {
     cli::register(&mut suite);
     life::register(&mut suite);
     userland::register(&mut suite);
+    virtio::register(&mut suite);
     stress::register(&mut suite);
     matrix::register(&mut suite);
     net::register(&mut suite);

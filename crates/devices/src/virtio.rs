@@ -14,11 +14,12 @@ pub mod rng;
 pub mod scsi;
 #[cfg(test)]
 mod testing;
+pub mod vhost;
 mod worker;
 
 use std::sync::Arc;
 
-pub use link::{Chain, Link, Taken};
+pub use link::{Chain, Layout, Link, Taken};
 pub use pci::VirtioPci;
 pub use worker::Worker;
 
@@ -54,6 +55,10 @@ pub trait VirtioDevice: Send + Sync {
     fn node_name(&self) -> &'static str;
     /// The features of its kind that it offers.
     fn features(&self) -> u64;
+    /// The features of no kind that it offers.
+    fn common_features(&self) -> u64 {
+        feature::ALL
+    }
     /// Most descriptors of each of its queues, powers of two; at most 64 queues.
     fn queue_sizes(&self) -> Vec<u16>;
     /// Fills `out` from its configuration at `offset`; what is beyond the end stays 0.

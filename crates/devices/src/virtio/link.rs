@@ -45,6 +45,21 @@ pub struct Chain {
     given_back: bool,
 }
 
+/// A queue as the driver laid it out: number of descriptors, real addresses, and the next chain.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    /// Descriptors.
+    pub size: u16,
+    /// Their table.
+    pub desc: u64,
+    /// Available ring.
+    pub avail: u64,
+    /// Used ring.
+    pub used: u64,
+    /// Number of the next chain.
+    pub next: u16,
+}
+
 /// What [`Link::take`] found.
 pub enum Taken {
     /// Chains with enough room.
@@ -227,6 +242,26 @@ impl Link {
         }
         drop(q);
         if self.judged(wanted) == Some(true) {
+            self.interrupt(vector, ISR_QUEUE);
+        }
+    }
+
+    /// Where a queue that is enabled stands, for somebody else to serve it.
+    pub fn layout(&self, n: usize) -> Option<Layout> {
+        let q = self.queue(n)?;
+        let Queue { size, desc, avail, used, .. } = *q;
+        q.ready.then(|| Layout { size, desc, avail, used, next: q.next() })
+    }
+
+    /// Looks at what the driver has offered since `seen` (see [`Queue::survey`]).
+    pub fn survey(&self, n: usize, seen: &mut u16) {
+        self.ask(n, |q, _| q.survey(&self.ram, seen));
+    }
+
+    /// Interrupts the driver because somebody else has given chains of a queue back.
+    pub fn interrupt_queue(&self, n: usize) {
+        let Some(vector) = self.queue(n).map(|q| q.vector) else { return };
+        if self.running() {
             self.interrupt(vector, ISR_QUEUE);
         }
     }

@@ -133,7 +133,7 @@ impl VirtioPci {
     }
 
     fn offered(&self) -> u64 {
-        self.device.features() | feature::ALL
+        self.device.features() | self.device.common_features()
     }
 
     // ---- common configuration (4.1.4.3) ----

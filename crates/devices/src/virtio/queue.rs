@@ -152,6 +152,30 @@ impl Queue {
         Ok(Some(found))
     }
 
+    /// Looks at the chains offered since `seen`, without taking them, and tells memory of what may be written to it.
+    pub fn survey(&self, ram: &std::sync::Arc<GuestRam>, seen: &mut u16) -> Result<(), Broken> {
+        if !self.ready {
+            return Ok(());
+        }
+        let end = Self::u16_at(ram, self.avail, 2)?;
+        if end.wrapping_sub(*seen) > self.size {
+            return Err(Broken("more chains than the queue has room for"));
+        }
+        fence(Ordering::Acquire);
+        while *seen != end {
+            let head = Self::u16_at(ram, self.avail, 4 + 2 * self.slot(*seen))?;
+            let found = self.walk(ram, head)?;
+            found.writable.list().iter().for_each(|&(addr, len)| ram.written(addr, len));
+            *seen = seen.wrapping_add(1);
+        }
+        Ok(())
+    }
+
+    /// The next chain that nobody has taken.
+    pub fn next(&self) -> u16 {
+        self.next_avail
+    }
+
     /// Puts the chain taken last back, as if it had not been taken.
     pub fn unpop(&mut self) {
         self.next_avail = self.next_avail.wrapping_sub(1);
