@@ -9,10 +9,8 @@ use devices::intc::Intc;
 use devices::phb::Phb;
 use devices::scsi::{Kind, Target, Unit};
 use devices::veth::{self, Veth};
-use devices::virtio::balloon::Balloon;
 use devices::virtio::blk::Blk;
 use devices::virtio::net::Net;
-use devices::virtio::rng::Rng;
 use devices::virtio::{VirtioDevice, VirtioPci, scsi};
 use devices::vscsi::{self, Vscsi};
 use mem::GuestRam;
@@ -69,15 +67,6 @@ pub struct NicSlot {
     pub mac: [u8; 6],
 }
 
-/// Other devices on the PCI host bridge.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Extra {
-    /// virtio-rng: the host's random numbers.
-    Rng,
-    /// virtio-balloon: free memory goes back to the host.
-    Balloon,
-}
-
 /// The devices to make, in the order they were asked for.
 #[derive(Clone, Default)]
 pub struct IoSlots {
@@ -85,8 +74,8 @@ pub struct IoSlots {
     pub disks: Vec<DiskSlot>,
     /// Network adapters.
     pub nics: Vec<NicSlot>,
-    /// Other devices.
-    pub extras: Vec<Extra>,
+    /// Other virtio devices on the PCI host bridge.
+    pub extras: Vec<Arc<dyn VirtioDevice>>,
 }
 
 /// The devices of a partition that stand on a bus.
@@ -153,12 +142,8 @@ impl Io {
                 NicModel::Virtio => drop(io.plug(b, Arc::new(virtio_nic(nic, b.vcpus)))?),
             }
         }
-        for extra in extras {
-            let device: Arc<dyn VirtioDevice> = match extra {
-                Extra::Rng => Arc::new(Rng::new()),
-                Extra::Balloon => Arc::new(Balloon::new()),
-            };
-            io.plug(b, device)?;
+        for device in extras {
+            io.plug(b, device.clone())?;
         }
         Ok(io)
     }

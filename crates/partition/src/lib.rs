@@ -31,6 +31,7 @@ pub use block;
 pub use boot::{BootError, BootImages};
 pub use cpu::{Accel, JitOptions, Stats as TranslationStats};
 pub use devices::nvram::{Nvram, NvramError};
+pub use devices::virtio;
 pub use devices::vterm::CharBackend;
 pub use net;
 pub use papr;

@@ -131,6 +131,10 @@ pub struct MachineArgs {
         value_name = "user[,hostfwd=tcp:ADDR:PORT-:PORT]|tap=NAME|socket=PATH[,listen]|switch=NAME[,vlan=N]|none[,model=veth|virtio][,mac=ADDR]"
     )]
     pub nets: Vec<String>,
+    /// A directory of the host as a file system of the guest, by the program virtiofsd: mount -t virtiofs TAG DIRECTORY;
+    /// repeatable.
+    #[arg(long = "share", value_name = "HOSTDIR=TAG")]
+    pub shares: Vec<String>,
     /// Another device: random numbers of the host's, or a balloon by which memory that the guest does not use goes back
     /// to the host; repeatable.
     #[arg(long = "device", value_enum, value_name = "virtio-rng|virtio-balloon")]

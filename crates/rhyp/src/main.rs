@@ -9,6 +9,7 @@ mod error;
 mod image;
 mod net;
 mod run;
+mod share;
 mod size;
 
 use std::process::ExitCode;

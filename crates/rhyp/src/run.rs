@@ -4,8 +4,11 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use partition::io::{Extra, IoSlots};
+use partition::io::IoSlots;
 use partition::papr::{IrqChoice, MmuChoice, PartitionConfig};
+use partition::virtio::VirtioDevice;
+use partition::virtio::balloon::Balloon;
+use partition::virtio::rng::Rng;
 use partition::{Accel, JitOptions};
 use partition::{BootError, BootImages, MODELS, Model, Nvram, Outcome, Partition};
 
@@ -72,11 +75,15 @@ pub fn start(
     };
     let disks = crate::disk::open_all(&m.disks)?;
     let networks = crate::net::open_all(&m.nets, &m.name)?;
-    let extras = m.devices.iter().map(|d| match d {
-        Device::VirtioRng => Extra::Rng,
-        Device::VirtioBalloon => Extra::Balloon,
-    });
-    let slots = IoSlots { disks, nics: networks.slots.clone(), extras: extras.collect() };
+    let shares = crate::share::open_all(&m.shares)?;
+    let mut extras = shares.devices.clone();
+    extras.extend(m.devices.iter().map(|d| -> Arc<dyn VirtioDevice> {
+        match d {
+            Device::VirtioRng => Arc::new(Rng::new()),
+            Device::VirtioBalloon => Arc::new(Balloon::new()),
+        }
+    }));
+    let slots = IoSlots { disks, nics: networks.slots.clone(), extras };
     let console = Console::new(kind, on_output)?;
     let partition =
         Partition::new(config, images, Arc::new(console.backend()), nvram, &slots).map_err(boot_failure)?;
