@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod cli;
+mod disk_boot;
 mod life;
 mod matrix;
 mod net;
@@ -114,6 +115,7 @@ fn run() -> Result<ExitCode> {
     life::register(&mut suite);
     userland::register(&mut suite);
     virtio::register(&mut suite);
+    disk_boot::add(&mut suite);
     stress::register(&mut suite);
     matrix::register(&mut suite);
     net::register(&mut suite);

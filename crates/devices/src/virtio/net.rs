@@ -244,7 +244,8 @@ impl Inner {
         let mut sent = 0;
         let more = loop {
             if sent == most {
-                break link.has(queue);
+                // Also when nothing is left: the driver has not been asked to notify of what comes next.
+                break link.want_notify(queue);
             }
             match link.pop(queue) {
                 Some(chain) if chain.readable.len() > longest => {

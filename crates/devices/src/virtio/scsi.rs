@@ -126,7 +126,8 @@ impl Inner {
                 None => {}
             }
         }
-        link.has(queue)
+        // Also when nothing is left: the driver has not been asked to notify of what comes next.
+        link.want_notify(queue)
     }
 
     fn command(&self, chain: Chain) {

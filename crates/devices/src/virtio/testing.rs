@@ -149,6 +149,13 @@ impl Driver {
         self.set(NOTIFY + 4 * queue as u64, queue as u64, 2);
     }
 
+    /// Whether the device asked to be notified of the chain made available last: the index it wrote behind the used ring,
+    /// with VIRTIO_F_EVENT_IDX.
+    pub fn event_is(&self, queue: usize) -> bool {
+        let at = Self::base(queue) + 0x8000 + 4 + 8 * SIZE as u64;
+        self.ram.load_le(at, 2).unwrap() as u16 == self.avail[queue]
+    }
+
     /// What the device has given back, if it has: head and bytes written.
     pub fn used(&mut self, queue: usize) -> Option<(u32, u32)> {
         let ring = Self::base(queue) + 0x8000;

@@ -96,6 +96,25 @@ fn many_requests_at_once_all_come_back() {
 }
 
 #[test]
+fn a_full_batch_does_not_end_notifications() {
+    let mut d = Driver::up(disk(false), super::super::feature::EVENT_IDX);
+    for count in [AT_ONCE, 1, AT_ONCE - 1, AT_ONCE] {
+        for n in 0..count as u16 {
+            // Too short for an answer, but a request.
+            d.offer(0, n, &[(BUFFERS, 16, false)]);
+        }
+        d.notify(0);
+        (0..count).for_each(|_| drop(d.wait(0)));
+        // Whoever serves the queue asks for the next notification a moment after the last answer.
+        let begin = std::time::Instant::now();
+        while !d.event_is(0) {
+            assert!(begin.elapsed().as_secs() < 20, "the next request would not be heard of");
+            std::thread::yield_now();
+        }
+    }
+}
+
+#[test]
 fn it_stands_the_battery() {
     battery(&|| disk(false), &works);
 }

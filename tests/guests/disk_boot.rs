@@ -1,0 +1,101 @@
+//! Booting from disk: a Debian that `rhyp image` makes, through GRUB, from the built-in firmware and from SLOF.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use guest_tests::{Case, Guest, Outcome, Peer, patience};
+
+use crate::Suite;
+
+/// QEMU's firmware, as Debian packages it.
+const SLOF: &str = "/usr/share/qemu/slof.bin";
+
+/// Adds the tests.
+pub fn add(suite: &mut Suite) {
+    suite.add_for(Peer::Rhyp, "disk_boot::nothing_to_boot", true, |case, _| {
+        let blank = case.file("raw", &vec![0; 1 << 20])?;
+        for (arguments, words) in [
+            (vec![], "--kernel FILE or a disk with --disk FILE"),
+            (vec!["--disk".into(), blank.clone().into_os_string()], "not bootable"),
+        ] {
+            let mut full: Vec<OsString> = vec!["run".into()];
+            full.extend(arguments);
+            let mut guest = case.start(&full)?;
+            let status = guest.wait(patience())?;
+            let said = guest.stderr();
+            ensure!(status.code() == Some(2) && said.lines().count() == 1, "{status}: {said}");
+            ensure!(said.contains(words), "{words:?} is not in: {said}");
+        }
+        Ok(())
+    });
+    for (bus, cpus, slof) in [
+        ("virtio", 1, false),
+        ("virtio", 4, false),
+        ("vscsi", 1, false),
+        ("vscsi", 4, false),
+        ("virtio", 1, true),
+        ("virtio", 4, true),
+        ("vscsi", 1, true),
+        ("vscsi", 4, true),
+    ] {
+        let firmware = if slof { "slof" } else { "builtin" };
+        let name = format!("disk_boot::debian_{firmware}_{bus}_{cpus}");
+        if slof && !Path::new(SLOF).exists() {
+            suite.leave_out(&name, "QEMU's firmware is not installed");
+            continue;
+        }
+        suite.add_for(Peer::Rhyp, &name, false, move |case, _| debian(case, bus, cpus, slof));
+    }
+}
+
+/// The image all tests share, made by the first that needs it.
+fn image(case: &mut Case) -> Result<PathBuf> {
+    static IMAGE: Mutex<Option<PathBuf>> = Mutex::new(None);
+    let mut made = IMAGE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(path) = &*made {
+        return Ok(path.clone());
+    }
+    let path = case.file("none", b"")?.with_file_name("shared-debian.qcow2");
+    let mut arguments: Vec<OsString> = vec!["image".into(), path.clone().into()];
+    arguments.extend(["--force", "--size", "4G"].map(OsString::from));
+    let mut maker = case.start(&arguments)?;
+    let status = maker.wait(patience() * 4)?;
+    ensure!(status.success(), "rhyp image: {status}: {}", maker.stderr());
+    *made = Some(path.clone());
+    Ok(path)
+}
+
+fn debian(case: &mut Case, bus: &str, cpus: u32, slof: bool) -> Result<()> {
+    let image = image(case)?;
+    let mut disk = image.into_os_string();
+    disk.push(format!(",snapshot,bus={bus}"));
+    let mut arguments: Vec<OsString> = vec!["run".into(), "--disk".into(), disk];
+    arguments.extend(["--memory", "2G", "--cpus", &cpus.to_string()].map(OsString::from));
+    if slof {
+        arguments.extend(["--firmware", SLOF].map(OsString::from));
+    }
+    let mut guest = case.start(&arguments)?;
+    guest.expect("GNU GRUB", patience())?;
+    guest.expect("login: ", patience() * 3)?;
+    guest.send("root\n")?;
+    let limit = patience();
+    guest.expect("root@debian:", limit)?;
+    let failed =
+        ask(&mut guest, "systemctl is-system-running --wait; systemctl --failed --no-legend | wc -l", limit)?;
+    ensure!(failed.contains("running") && failed.trim_end().ends_with('0'), "systemd: {failed}");
+    let online = ask(&mut guest, "nproc", limit)?;
+    ensure!(online.trim() == cpus.to_string(), "{online} processors");
+    guest.send("poweroff\n")?;
+    guest.ends(Outcome::PowerOff)
+}
+
+/// What a command prints.
+fn ask(guest: &mut Guest, command: &str, limit: Duration) -> Result<String> {
+    // The command line itself does not match: the marks are put together by the shell.
+    guest.send(&format!("echo BEG''IN; {command}; echo EN''D\n"))?;
+    let found = guest.expect(r"BEGIN\r?\n((?s).*?)END\r?\n", limit)?;
+    found.get(1).cloned().context("no answer")
+}
