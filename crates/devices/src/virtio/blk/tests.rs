@@ -104,7 +104,7 @@ fn a_full_batch_does_not_end_notifications() {
             d.offer(0, n, &[(BUFFERS, 16, false)]);
         }
         d.notify(0);
-        (0..count).for_each(|_| drop(d.wait(0)));
+        (0..count).for_each(|_| assert!(d.wait(0).0 < 16));
         // Whoever serves the queue asks for the next notification a moment after the last answer.
         let begin = std::time::Instant::now();
         while !d.event_is(0) {
