@@ -39,7 +39,15 @@ pub struct GuestRam {
     /// Pages whose code was dropped, counted, and the newest of them: number of the event and page.
     drops: AtomicU64,
     dropped: Box<[AtomicU64]>,
+    /// How often pages of each [`HUGE`] piece were asked for, up to [`BUSY`].
+    uses: Box<[AtomicU8]>,
 }
+
+/// Size of the host's huge pages.
+const HUGE: u64 = 2 << 20;
+
+/// A piece of [`HUGE`] bytes whose pages were asked for this often is given a huge page of the host.
+const BUSY: u8 = 250;
 
 /// Newest dropped pages remembered.
 const DROPS: u64 = 1024;
@@ -97,6 +105,7 @@ impl GuestRam {
             reservation: (reservation, reserved),
             fd,
             flags: zeroed_u8(pages),
+            uses: zeroed_u8(size.div_ceil(HUGE) as usize),
             versions: zeroed_u32(pages),
             drops: AtomicU64::new(0),
             dropped: (0..DROPS).map(|_| Default::default()).collect(),
@@ -128,6 +137,26 @@ impl GuestRam {
     #[inline]
     pub(crate) fn page(&self, ra: u64) -> Option<*mut u8> {
         self.at(ra & !(PAGE_SIZE - 1), PAGE_SIZE).ok()
+    }
+
+    /// A page of a TLB is about to be the one at real address `ra`. Where much is used, have the host map it at once
+    /// and with a huge page: its own page tables are walked often otherwise, twice over in a virtual machine. (Hosts
+    /// mostly give no huge pages to shared memory by themselves.)
+    #[inline]
+    pub(crate) fn note_use(&self, ra: u64) {
+        if let Some(n) = self.uses.get((ra / HUGE) as usize)
+            && n.load(Ordering::Relaxed) < BUSY
+            && n.fetch_add(1, Ordering::Relaxed) + 1 == BUSY
+        {
+            self.make_huge(ra & !(HUGE - 1));
+        }
+    }
+
+    #[cold]
+    fn make_huge(&self, ra: u64) {
+        if let Ok(at) = self.at(ra, HUGE) {
+            collapse(at, HUGE as usize);
+        }
     }
 
     /// Host address of real address 0. For translated code, which reaches memory only through TLB entries.
@@ -177,6 +206,7 @@ impl GuestRam {
             // SAFETY: the whole mapping.
             unsafe { std::ptr::write_bytes(self.base, 0, self.size as usize) };
         }
+        self.uses.iter().for_each(|n| n.store(0, Ordering::Relaxed));
         self.written(0, self.size);
     }
 
@@ -346,6 +376,12 @@ impl Drop for GuestRam {
 }
 
 /// Zeroed bytes that cost the host nothing until they are touched.
+/// Ask the host for huge pages where memory is mapped already. What it refuses only costs time.
+fn collapse(at: *mut u8, len: usize) {
+    // SAFETY: advice about a part of our own mapping; its contents stay as they are.
+    unsafe { libc::madvise(at.cast(), len, libc::MADV_COLLAPSE) };
+}
+
 fn zeroed_u8(n: usize) -> Box<[AtomicU8]> {
     let b = vec![0u8; n].into_boxed_slice();
     // SAFETY: `AtomicU8` has the size and alignment of `u8`, and every value is valid for both; ownership moves.

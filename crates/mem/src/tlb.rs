@@ -57,7 +57,7 @@ const NO_PAGE: u64 = u64::MAX;
 const EMPTY: TlbEntry = TlbEntry { tag: NO_PAGE, addend: 0 };
 
 /// log2 of the entries of one table.
-pub const TLB_BITS: u32 = 10;
+pub const TLB_BITS: u32 = 13;
 const SIZE: usize = 1 << TLB_BITS;
 const MASK: u64 = !(PAGE_SIZE - 1);
 const KINDS: usize = 3;
@@ -79,11 +79,74 @@ fn index(ea: u64) -> usize {
 /// alive: an entry's host address is always valid.
 pub struct Tlb {
     tables: Box<[Tables; TLB_MODES]>,
-    /// Whether anything was entered since the table was last emptied.
-    used: [bool; TLB_MODES],
-    /// Whether any of that was in the lowest quarter of the effective addresses.
-    used_low: [bool; TLB_MODES],
+    /// What was entered in the lowest quarter of the effective addresses, by mode.
+    low: [Log; TLB_MODES],
+    /// What was entered elsewhere.
+    high: [Log; TLB_MODES],
     ram: Arc<GuestRam>,
+}
+
+/// Entries made since a part of a mode's tables was last emptied, so that emptying it costs as much as filling it did.
+#[derive(Default)]
+struct Log {
+    /// `access * SIZE + index` of each.
+    slots: Vec<u16>,
+    /// There were more than the list takes: every entry has to be looked at.
+    over: bool,
+}
+
+/// Most entries of a log.
+const LOG: usize = 8192;
+
+impl Log {
+    #[inline]
+    fn note(&mut self, access: usize, index: usize) {
+        if !self.over {
+            self.slots.push((access * SIZE + index) as u16);
+        }
+    }
+
+    /// List anew what is there, when the list has become long.
+    #[inline]
+    fn shorten(&mut self, tables: &Tables, low: bool) {
+        if self.slots.len() >= LOG {
+            self.list(tables, low);
+        }
+    }
+
+    #[cold]
+    fn list(&mut self, tables: &Tables, low: bool) {
+        self.slots.clear();
+        for (n, e) in tables.as_flattened().iter().enumerate() {
+            if e.tag != NO_PAGE && (e.tag >> 62 == 0) == low {
+                self.slots.push(n as u16);
+            }
+        }
+        if self.slots.len() > LOG / 2 {
+            self.clear();
+            self.over = true;
+        }
+    }
+
+    /// Call `f` for the entries noted, and maybe others.
+    fn each(&self, tables: &mut Tables, mut f: impl FnMut(Access, &mut TlbEntry)) {
+        const OF: [Access; KINDS] = [Access::Read, Access::Write, Access::Exec];
+        if self.over {
+            for (t, a) in tables.iter_mut().zip(OF) {
+                t.iter_mut().for_each(|e| f(a, e));
+            }
+            return;
+        }
+        for &n in &self.slots {
+            let (kind, index) = (n as usize / SIZE, n as usize % SIZE);
+            f(OF[kind], &mut tables[kind][index]);
+        }
+    }
+
+    fn clear(&mut self) {
+        self.slots.clear();
+        self.over = false;
+    }
 }
 
 impl Tlb {
@@ -94,7 +157,7 @@ impl Tlb {
             Ok(t) => t,
             Err(_) => unreachable!("so many tables were made"),
         };
-        Tlb { tables, used: [false; TLB_MODES], used_low: [false; TLB_MODES], ram }
+        Tlb { tables, low: Default::default(), high: Default::default(), ram }
     }
 
     /// The tables, at the distances of [`table_offset`], each of `1 << TLB_BITS` entries; the entry of an effective page
@@ -222,21 +285,26 @@ impl Tlb {
         access: Access,
     ) -> bool {
         let Some(host) = self.ram.page(ra) else { return false };
+        self.ram.note_use(ra);
         let page = ea & MASK;
-        self.used[mode as usize] = true;
-        self.used_low[mode as usize] |= ea >> 62 == 0;
+        let log = if ea >> 62 == 0 { &mut self.low } else { &mut self.high };
+        let log = &mut log[mode as usize];
         let addend = (host as u64).wrapping_sub(page);
         for (kind, right) in [(Access::Read, r), (Access::Write, w), (Access::Exec, x)] {
             let e = &mut self.tables[mode as usize][kind as usize][index(ea)];
             if kind == access || e.tag == page || e.tag == NO_PAGE {
                 let on = right && (kind != Access::Write || self.ram.allow_quiet_stores(ra));
                 if on {
+                    if e.tag != page {
+                        log.note(kind as usize, index(ea));
+                    }
                     *e = TlbEntry { tag: page, addend };
                 } else if e.tag == page {
                     *e = EMPTY;
                 }
             }
         }
+        log.shorten(&self.tables[mode as usize], ea >> 62 == 0);
         true
     }
 
@@ -253,20 +321,21 @@ impl Tlb {
     /// Forget the lowest quarter of the effective addresses in the translated modes: the addresses of a process, under
     /// a radix tree.
     pub fn flush_low(&mut self) {
-        for (t, used) in self.tables.iter_mut().zip(&mut self.used_low).skip(1) {
-            if std::mem::take(used) {
-                for e in t.as_flattened_mut().iter_mut().filter(|e| e.tag >> 62 == 0) {
+        for (t, log) in self.tables.iter_mut().zip(&mut self.low).skip(1) {
+            log.each(t, |_, e| {
+                if e.tag >> 62 == 0 {
                     *e = EMPTY;
                 }
-            }
+            });
+            log.clear();
         }
     }
 
     fn flush_from(&mut self, first: usize) {
-        self.used_low[first..].fill(false);
-        for (t, used) in self.tables.iter_mut().zip(&mut self.used).skip(first) {
-            if std::mem::take(used) {
-                t.as_flattened_mut().fill(EMPTY);
+        for (n, t) in self.tables.iter_mut().enumerate().skip(first) {
+            for log in [&mut self.low[n], &mut self.high[n]] {
+                log.each(t, |_, e| *e = EMPTY);
+                log.clear();
             }
         }
     }
@@ -293,11 +362,13 @@ impl Tlb {
             return;
         }
         let inside = |tag: u64| tag != NO_PAGE && tag.wrapping_sub(ea & MASK) < len;
-        for (t, used) in self.tables.iter_mut().zip(self.used).skip(1) {
-            if used {
-                for e in t.as_flattened_mut().iter_mut().filter(|e| inside(e.tag)) {
-                    *e = EMPTY;
-                }
+        for (n, t) in self.tables.iter_mut().enumerate().skip(1) {
+            for log in [&self.low[n], &self.high[n]] {
+                log.each(t, |_, e| {
+                    if inside(e.tag) {
+                        *e = EMPTY;
+                    }
+                });
             }
         }
     }
@@ -305,13 +376,13 @@ impl Tlb {
     /// Send stores to the page at real address `ra` to the slow path in every mode (code was made from it).
     pub fn protect(&mut self, ra: u64) {
         let Some(host) = self.ram.page(ra) else { return };
-        for (t, used) in self.tables.iter_mut().zip(self.used) {
-            if used {
-                for e in t[Access::Write as usize].iter_mut() {
-                    if e.tag != NO_PAGE && e.tag.wrapping_add(e.addend) == host as u64 {
+        for (n, t) in self.tables.iter_mut().enumerate() {
+            for log in [&self.low[n], &self.high[n]] {
+                log.each(t, |a, e| {
+                    if a == Access::Write && e.tag != NO_PAGE && e.tag.wrapping_add(e.addend) == host as u64 {
                         e.tag = NO_PAGE;
                     }
-                }
+                });
             }
         }
     }
@@ -357,6 +428,38 @@ mod tests {
         assert!(t.load(TlbMode::User, 0x3000, 8).is_none());
         t.flush_translated();
         assert!(t.load(TlbMode::Kernel, kernel, 8).is_none());
+    }
+
+    #[test]
+    fn many_entries_are_forgotten_as_well_as_few() {
+        for count in [3, 200, 3 * LOG as u64] {
+            let mut t = Tlb::new(Arc::new(GuestRam::new(1 << 20).unwrap()));
+            let low = |n: u64| 0x7000_0000 + n * PAGE_SIZE;
+            let high = |n: u64| 0xc000_0000_0000_0000 + n * PAGE_SIZE;
+            let fill = |t: &mut Tlb| {
+                for n in 0..count {
+                    assert!(t.insert(TlbMode::Kernel, high(n), 0x3000, (true, true, true), Access::Read));
+                    assert!(t.insert(TlbMode::User, low(n), 0x3000, (true, true, true), Access::Read));
+                }
+            };
+            let held = |t: &Tlb, f: &dyn Fn(u64) -> u64, mode| {
+                (0..count).filter(|&n| t.load(mode, f(n), 1).is_some()).count() as u64
+            };
+            fill(&mut t);
+            let most = count.min(SIZE as u64);
+            assert_eq!(held(&t, &low, TlbMode::User), most);
+            t.flush_range(low(count - 2), PAGE_SIZE << 20);
+            assert_eq!(held(&t, &low, TlbMode::User), most - 2);
+            t.flush_low();
+            assert_eq!(held(&t, &low, TlbMode::User), 0);
+            assert_eq!(held(&t, &high, TlbMode::Kernel), most);
+            fill(&mut t);
+            t.protect(0x3000);
+            assert!((0..count).all(|n| !t.store(TlbMode::User, low(n), 1, 1)));
+            assert_eq!(held(&t, &low, TlbMode::User), most);
+            t.flush_translated();
+            assert_eq!(held(&t, &low, TlbMode::User) + held(&t, &high, TlbMode::Kernel), 0);
+        }
     }
 
     #[test]
