@@ -326,10 +326,18 @@ impl Cpu {
 
     fn obey_flush(&mut self) {
         self.link.clear(event::TLB_FLUSH);
+        // What was asked for stands in the list before the epoch is counted up.
         let epoch = self.sh.tlb_epoch.load(Ordering::SeqCst);
-        self.tlb.flush();
-        self.link.holds.store(0, Ordering::SeqCst);
-        self.slb_displaced = false;
+        let asked = self.link.take_asked();
+        if asked.all {
+            self.tlb.flush();
+            self.link.holds.store(0, Ordering::SeqCst);
+            self.slb_displaced = false;
+        } else {
+            for what in asked.list {
+                self.invalidate(what);
+            }
+        }
         self.refetch = true;
         self.link.tlb_seen.store(epoch, Ordering::SeqCst);
         self.link.note_flushed();
@@ -414,30 +422,42 @@ impl Cpu {
     /// H_REMOVE and kin). Called after the tables were changed. What others asked of this processor meanwhile is
     /// obeyed at the end.
     pub fn shoot_down_others(&mut self) {
-        self.shoot_down(holds::TRANSLATED);
+        self.shoot_down(holds::TRANSLATED, Some(TlbInvalidate::All));
+    }
+
+    /// As [`Cpu::shoot_down_others`] for what an invalidation names.
+    pub fn shoot_down_named(&mut self, what: TlbInvalidate) {
+        if what != TlbInvalidate::None {
+            self.shoot_down(holds::TRANSLATED, Some(what));
+        }
     }
 
     /// As [`Cpu::shoot_down_others`] for entries of any mode: code was made from a page that others may write.
     pub fn shoot_down_writers(&mut self) {
-        self.shoot_down(holds::TRANSLATED | holds::REAL);
+        self.shoot_down(holds::TRANSLATED | holds::REAL, None);
     }
 
-    fn shoot_down(&mut self, what: u32) {
+    fn shoot_down(&mut self, of: u32, what: Option<TlbInvalidate>) {
         if self.sh.vcpus.len() == 1 {
             return;
         }
-        let epoch = self.sh.tlb_epoch.fetch_add(1, Ordering::SeqCst) + 1;
         let mut asked = [0u64; MOST_VCPUS / 64];
         for (n, v) in self.sh.vcpus.iter().enumerate() {
             // Whoever holds nothing has nothing to drop: a processor that spins in real mode costs no wait.
-            if n != self.index && v.holds.load(Ordering::SeqCst) & what != 0 {
-                v.events.fetch_or(event::TLB_FLUSH, Ordering::SeqCst);
-                v.exit.store(1, Ordering::SeqCst);
+            if n != self.index && v.holds.load(Ordering::SeqCst) & of != 0 {
+                v.ask_flush(what);
                 asked[n / 64] |= 1 << (n % 64);
             }
         }
         if asked.iter().all(|&m| m == 0) {
             return;
+        }
+        let epoch = self.sh.tlb_epoch.fetch_add(1, Ordering::SeqCst) + 1;
+        for (n, v) in self.sh.vcpus.iter().enumerate() {
+            if asked[n / 64] >> (n % 64) & 1 != 0 {
+                v.events.fetch_or(event::TLB_FLUSH, Ordering::SeqCst);
+                v.exit.store(1, Ordering::SeqCst);
+            }
         }
         // This processor carries out no guest instruction while it waits: nobody need wait for it.
         self.leave_guest();

@@ -393,7 +393,7 @@ impl Cpu {
         self.invalidate(what);
         self.refetch = true;
         if global {
-            self.shoot_down_others();
+            self.shoot_down_named(what);
         }
         Err(Stop::Events)
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, RwLock};
 
 use mem::GuestRam;
 
+use crate::mmu::tlbie::TlbInvalidate;
 use crate::time::Timebase;
 
 /// Events that may wait for a processor, as bits of [`VcpuLink::events`].
@@ -46,6 +47,8 @@ pub struct VcpuLink {
     pub running: AtomicBool,
     /// What its TLB may hold since it last dropped everything: [`holds`].
     pub holds: AtomicU32,
+    /// What a [`event::TLB_FLUSH`] is about.
+    asked: Mutex<Asked>,
     sleep: Mutex<()>,
     wake: Condvar,
     /// Processors that sleep until this one has dropped its TLB.
@@ -53,7 +56,33 @@ pub struct VcpuLink {
     flushed: Condvar,
 }
 
+/// Invalidations that others want a processor to carry out.
+#[derive(Debug, Default)]
+pub struct Asked {
+    /// These, one by one.
+    pub list: Vec<TlbInvalidate>,
+    /// Everything, real mode too.
+    pub all: bool,
+}
+
+/// Most invalidations that wait one by one.
+const MOST_ASKED: usize = 32;
+
 impl VcpuLink {
+    /// Ask for an invalidation (`None`: of everything), before a shoot-down that waits for it.
+    pub fn ask_flush(&self, what: Option<TlbInvalidate>) {
+        let mut a = self.asked.lock().unwrap_or_else(|e| e.into_inner());
+        match what {
+            Some(w) if a.list.len() < MOST_ASKED => a.list.push(w),
+            _ => a.all = true,
+        }
+    }
+
+    /// Take what was asked for.
+    pub fn take_asked(&self) -> Asked {
+        std::mem::take(&mut *self.asked.lock().unwrap_or_else(|e| e.into_inner()))
+    }
+
     /// Post events and make the processor look.
     pub fn post(&self, bits: u32) {
         self.events.fetch_or(bits, Ordering::SeqCst);
@@ -148,4 +177,24 @@ pub struct Shared {
     pub tlb_epoch: AtomicU64,
     /// The hashed page table, when the partition has one.
     pub hpt: RwLock<Option<Arc<crate::hpt::Hpt>>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_invalidations_than_wait_one_by_one_become_all() {
+        let link = VcpuLink::default();
+        let what = TlbInvalidate::Page { ea: 0x1000, shift: 12, pid: 3 };
+        link.ask_flush(Some(what));
+        let asked = link.take_asked();
+        assert_eq!((asked.list.as_slice(), asked.all), ([what].as_slice(), false));
+        assert!(link.take_asked().list.is_empty());
+        (0..=MOST_ASKED).for_each(|_| link.ask_flush(Some(what)));
+        assert!(link.take_asked().all);
+        link.ask_flush(None);
+        assert!(link.take_asked().all);
+        assert!(!link.take_asked().all);
+    }
 }
