@@ -7,7 +7,12 @@ pub struct CodeBuf {
     rw: *mut u8,
     rx: *const u8,
     len: usize,
+    /// Bytes from the start that were offered to the host for huge pages.
+    huge: usize,
 }
+
+/// Size of the host's huge pages.
+const HUGE: usize = 2 << 20;
 
 // SAFETY: the mappings belong to this value alone and are reached through `&mut self` only (executing them is up to
 // `thunk`), so it may move between threads.
@@ -30,7 +35,7 @@ impl CodeBuf {
                 libc::munmap(rw, len);
                 return Err(e);
             }
-            let buf = CodeBuf { rw: rw.cast(), rx: rx.cast(), len };
+            let buf = CodeBuf { rw: rw.cast(), rx: rx.cast(), len, huge: 0 };
             // Nothing is in it yet; from here on no mapping is both writable and executable.
             if libc::mprotect(rx, len, libc::PROT_READ | libc::PROT_EXEC) != 0 {
                 return Err(std::io::Error::last_os_error());
@@ -43,6 +48,22 @@ impl CodeBuf {
     pub fn bytes(&mut self) -> &mut [u8] {
         // SAFETY: our own mapping of `len` bytes; the executable alias is only read by the processor's fetch.
         unsafe { std::slice::from_raw_parts_mut(self.rw, self.len) }
+    }
+
+    /// Code is written up to `end`: give it huge pages of the host, which finds code of many megabytes with far fewer
+    /// looks at its page tables.
+    pub fn reach(&mut self, end: usize) {
+        // The first piece is filled in small steps by every program; then whole pieces are asked for at their begin.
+        while self.huge < end && self.huge + HUGE <= self.len && end > HUGE / 4 {
+            // SAFETY: advice about a part of our own mappings, whose contents stay as they are. A huge page needs one
+            // small page that is there. What the host refuses only costs time.
+            unsafe {
+                let at = self.rw.add(self.huge);
+                at.write_volatile(at.read_volatile());
+                libc::madvise(at.cast(), HUGE, libc::MADV_COLLAPSE);
+            }
+            self.huge += HUGE;
+        }
     }
 
     /// Where the byte at `offset` is executed.

@@ -120,7 +120,7 @@ impl Emit<'_> {
         V::Reg(d)
     }
 
-    fn swaps(&self, acc: Acc) -> bool {
+    pub(crate) fn swaps(&self, acc: Acc) -> bool {
         self.mode.le == acc.rev && acc.size > 1
     }
 }
@@ -381,6 +381,7 @@ impl Builder for Emit<'_> {
     }
 
     fn cr_field(&mut self, n: u32) -> V {
+        self.settle(n);
         let d = self.alloc();
         self.a.loadz(d, m(RBP, st!(cr) + (n as i32 & 7)), 1);
         V::Reg(d)
@@ -398,6 +399,9 @@ impl Builder for Emit<'_> {
         }
     }
     fn cr_bit(&mut self, n: u32) -> C {
+        if n & 3 == 3 {
+            self.settle(n >> 2);
+        }
         self.new_cond(Cond::Cr(n & 31))
     }
     fn set_cr_bit(&mut self, n: u32, c: C) {
@@ -405,6 +409,7 @@ impl Builder for Emit<'_> {
         let d = self.alloc();
         self.value(d, c);
         self.writes();
+        self.settle(f);
         self.forget_compare(f);
         let at = m(RBP, st!(cr) + f as i32);
         if bit != 0 {
@@ -422,6 +427,7 @@ impl Builder for Emit<'_> {
         if !self.bmi2 {
             return self.give_up();
         }
+        self.settle_all();
         let d = self.alloc();
         self.a.load(d, m(RBP, st!(cr)));
         self.a.bswap(true, d);
@@ -431,10 +437,10 @@ impl Builder for Emit<'_> {
     }
 
     fn xer(&mut self) -> V {
-        self.give_up()
+        self.get_xer()
     }
-    fn set_xer(&mut self, _: V) {
-        self.failed = true;
+    fn set_xer(&mut self, v: V) {
+        self.put_xer(v);
     }
     fn so(&mut self) -> C {
         self.new_cond(Cond::So)
@@ -443,6 +449,7 @@ impl Builder for Emit<'_> {
         self.new_cond(Cond::Ca)
     }
     fn set_ov(&mut self, ov: C, ov32: C) {
+        self.settle_all();
         let (d, e) = (self.alloc(), self.alloc());
         self.value(d, ov);
         self.value(e, ov32);
@@ -466,6 +473,9 @@ impl Builder for Emit<'_> {
         self.a.store(m(RBP, st!(xer_ca32)), e, 1);
     }
     fn add_xer(&mut self, a: V, b: V, cin: CarryIn, ca: bool, ov: bool) -> V {
+        if ov {
+            self.settle_all();
+        }
         let (x, y) = (self.reg(a), self.reg(b));
         let d = self.alloc();
         self.a.mov(d, x);
@@ -535,45 +545,10 @@ impl Builder for Emit<'_> {
     }
 
     fn load(&mut self, ea: V, acc: Acc) -> Result<V, ()> {
-        let at = self.probe(ea, acc.size, false);
-        let d = self.alloc();
-        if !self.swaps(acc) {
-            if acc.signed {
-                self.a.loads(d, at, acc.size);
-            } else {
-                self.a.loadz(d, at, acc.size);
-            }
-            return Ok(V::Reg(d));
-        }
-        self.a.loadz(d, at, acc.size);
-        match acc.size {
-            2 => self.a.swap16(d),
-            4 => self.a.bswap(false, d),
-            _ => self.a.bswap(true, d),
-        }
-        if acc.signed && acc.size < 8 {
-            self.a.exts(d, d, 8 * acc.size);
-        }
-        Ok(V::Reg(d))
+        Ok(self.load_scalar(ea, acc))
     }
     fn store(&mut self, ea: V, v: V, acc: Acc) -> Result<(), ()> {
-        let at = self.probe(ea, acc.size, true);
-        let s = if self.swaps(acc) {
-            self.to(RAX, v);
-            match acc.size {
-                2 => self.a.swap16(RAX),
-                4 => self.a.bswap(false, RAX),
-                _ => self.a.bswap(true, RAX),
-            }
-            RAX
-        } else if let V::Reg(r) = v {
-            r
-        } else {
-            self.to(RAX, v);
-            RAX
-        };
-        self.writes();
-        self.a.store(at, s, acc.size);
+        self.store_scalar(ea, v, acc);
         Ok(())
     }
     fn load_w(&mut self, ea: V, lane: Lane) -> Result<W, ()> {
@@ -820,7 +795,7 @@ impl Builder for Emit<'_> {
     fn fp_insn(&mut self, f: FpInsn) -> Result<(), ()> {
         self.fp(f).ok_or(())
     }
-    fn helper(&mut self, _: Helper, _: Insn) -> Result<(), ()> {
-        Err(())
+    fn helper(&mut self, h: Helper, i: Insn) -> Result<(), ()> {
+        self.system(h, i).ok_or(())
     }
 }

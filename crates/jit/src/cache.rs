@@ -41,12 +41,15 @@ pub struct TableEntry {
 /// A block.
 pub struct Block {
     /// Code offset of its first instruction.
-    pub code: usize,
+    pub code: u32,
+    /// The first of the exits that jump here; they are chained.
+    incoming: u32,
     /// Its tag in the table.
     pub tag: u64,
-    /// Exits of other blocks that jump here, by number.
-    incoming: Vec<u32>,
 }
+
+/// The end of a chain of exits.
+const NONE: u32 = u32::MAX;
 
 /// A page that blocks were made from.
 pub struct Page {
@@ -59,9 +62,18 @@ pub struct Page {
 pub struct ExitRecord {
     /// The places to patch.
     pub point: ExitPoint,
-    /// Real address of the page of its block.
-    pub home: u64,
+    /// Number of the page of its block.
+    home: u32,
+    /// The next exit that jumps to the same block.
+    next: u32,
     linked: bool,
+}
+
+impl ExitRecord {
+    /// Real address of the page of its block.
+    pub fn home(&self) -> u64 {
+        (self.home as u64) << 12
+    }
 }
 
 /// Everything there is.
@@ -120,12 +132,13 @@ impl Cache {
     /// Enter a block made from the page at `page`, with its exits.
     pub fn add(&mut self, key: u64, page: u64, code: usize, tag: u64, exits: &[ExitPoint]) -> u32 {
         let n = self.blocks.len() as u32;
-        self.blocks.push(Block { code, tag, incoming: Vec::new() });
+        self.blocks.push(Block { code: code as u32, tag, incoming: NONE });
         self.by_key.insert(key, n);
         if let Some(p) = self.pages.get_mut(&page) {
             p.blocks.push((key, n));
         }
-        self.exits.extend(exits.iter().map(|&point| ExitRecord { point, home: page, linked: false }));
+        let home = (page >> 12) as u32;
+        self.exits.extend(exits.iter().map(|&point| ExitRecord { point, home, next: NONE, linked: false }));
         n
     }
 
@@ -146,7 +159,7 @@ impl Cache {
         if std::mem::replace(&mut r.linked, true) {
             return false;
         }
-        self.blocks[n as usize].incoming.push(e);
+        r.next = std::mem::replace(&mut self.blocks[n as usize].incoming, e);
         true
     }
 
@@ -160,10 +173,11 @@ impl Cache {
             if e.tag == b.tag {
                 *e = TableEntry { tag: 0, code: 0 };
             }
-            for x in std::mem::take(&mut b.incoming) {
-                let r = &mut self.exits[x as usize];
+            let mut x = std::mem::replace(&mut b.incoming, NONE);
+            while let Some(r) = self.exits.get_mut(x as usize) {
                 r.linked = false;
                 unlink(&r.point);
+                x = std::mem::replace(&mut r.next, NONE);
             }
         }
         true

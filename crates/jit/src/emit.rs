@@ -9,7 +9,8 @@
 use isa::{Insn, Mode, Rel};
 
 use crate::asm::{Alu, Asm, Cc, M, R, RAX, RBP, RCX, RDX, X, m};
-use crate::regs::{CTR, LR, NONE, Regs};
+use crate::group::{Group, Retry};
+use crate::regs::{CTR, GROUP, GROUPS, LR, NONE, Regs};
 use crate::thunk::{self, Thunks, slot};
 use crate::xregs::{Held, XRegs};
 
@@ -83,6 +84,9 @@ struct Cold {
     keep: bool,
     /// What the FPSCR is owed before the instruction.
     late: Option<LateOp>,
+    /// The first site is for this.
+    retry: Option<Retry>,
+    fields: Fields,
 }
 
 /// A scalar operation whose FR, FI and FPRF nobody asked for yet: the number of [`fpu::Late`] and where its operands
@@ -123,19 +127,29 @@ struct Side {
     done: u32,
     poll: bool,
     late: Option<LateOp>,
+    fields: Fields,
 }
+
+/// CR fields to be computed in a piece behind the block: a range of `Lists::fields`.
+#[derive(Clone, Copy)]
+struct Fields(usize, usize);
 
 /// A way out of a block to an address known relative to its page.
 #[derive(Clone, Copy, Debug)]
 pub struct ExitPoint {
     /// Target, relative to the first byte of the page.
-    pub rel: i64,
+    pub rel: i32,
     /// Code offset of the jump's displacement.
-    pub jump: usize,
-    /// Code offset where the jump goes while the target is unknown.
-    pub stub: usize,
-    /// Code offset of the host page that the target's page must have; `None` inside a page.
-    pub page: Option<usize>,
+    pub jump: u32,
+    /// Code offset of the host page that the target's page must have; 0 inside a page.
+    pub page: u32,
+}
+
+impl ExitPoint {
+    /// Code offset where the jump goes while the target is unknown: what follows it.
+    pub fn stub(&self) -> usize {
+        self.jump as usize + 4
+    }
 }
 
 /// What the emitter did in the present instruction, to be undone.
@@ -144,6 +158,8 @@ struct Mark {
     pos: usize,
     regs: Regs,
     compared: [Option<Compared>; 8],
+    unwritten: u8,
+    groups: [Option<Group>; GROUPS],
     sides: usize,
     exits: usize,
     sites: usize,
@@ -161,15 +177,25 @@ pub struct Lists {
     /// Branches of warm pieces to cold ones: the cold piece's number and the place of the displacement.
     chills: Vec<(usize, usize)>,
     sides: Vec<Side>,
+    fields: Vec<(u8, Compared)>,
     /// Exits of the block just made.
     pub exits: Vec<ExitPoint>,
+}
+
+/// The page whose instructions are translated.
+#[derive(Clone, Copy)]
+pub struct Source<'a> {
+    /// Memory.
+    pub ram: &'a mem::GuestRam,
+    /// Real address of the page.
+    pub page: u64,
 }
 
 /// A block in the making.
 pub struct Emit<'a> {
     pub(crate) a: Asm<'a>,
     pub(crate) mode: Mode,
-    thunks: Thunks,
+    pub(crate) thunks: Thunks,
     /// Displacements of the TLB tables of data and instructions off r15.
     dtables: [i32; 2],
     itable: i32,
@@ -178,10 +204,16 @@ pub struct Emit<'a> {
     l: &'a mut Lists,
     pub(crate) regs: Regs,
     compared: [Option<Compared>; 8],
+    /// CR fields, bit 0 for field 0, that memory does not hold yet: they follow from `compared`.
+    unwritten: u8,
+    pub(crate) groups: [Option<Group>; GROUPS],
+    pub(crate) retry: Option<Retry>,
+    /// Where the code comes from.
+    source: Source<'a>,
     /// Offset of the instruction in its page, those before it in the block.
     pub(crate) off: u32,
     pub(crate) done: u32,
-    len: u32,
+    pub(crate) len: u32,
     /// Sites of branches to this instruction's cold piece from here on in `l.sites`.
     cold_from: usize,
     pub(crate) failed: bool,
@@ -227,6 +259,7 @@ impl<'a> Emit<'a> {
         pos: usize,
         thunks: Thunks,
         key: crate::Key,
+        source: Source<'a>,
         first_exit: usize,
         l: &'a mut Lists,
         bmi2: bool,
@@ -238,6 +271,7 @@ impl<'a> Emit<'a> {
         l.warms.clear();
         l.chills.clear();
         l.sides.clear();
+        l.fields.clear();
         l.exits.clear();
         let table = |mode, access| mem::table_offset(mode, access) as i32;
         Emit {
@@ -250,6 +284,10 @@ impl<'a> Emit<'a> {
             l,
             regs: Regs::default(),
             compared: [None; 8],
+            unwritten: 0,
+            groups: [None; GROUPS],
+            retry: None,
+            source,
             off: 0,
             done: 0,
             len: 4,
@@ -282,11 +320,14 @@ impl<'a> Emit<'a> {
         self.xwrote.1 = 0;
         self.halves = [None; 4];
         self.single_made = None;
+        self.retry = None;
         self.cold_from = self.l.sites.len();
         let mark = Mark {
             pos: self.a.pos,
             regs: self.regs,
             compared: self.compared,
+            unwritten: self.unwritten,
+            groups: self.groups,
             sides: self.l.sides.len(),
             exits: self.l.exits.len(),
             sites: self.l.sites.len(),
@@ -305,7 +346,11 @@ impl<'a> Emit<'a> {
                 wrote[..n].iter().flat_map(of).zip(&mut xregs).for_each(|(h, r)| *r = h);
                 let mut regs = [(NONE, NONE); 9];
                 self.regs.pairs().zip(&mut regs).for_each(|((h, g), r)| *r = (h.0, g));
+                // What the instruction itself compares or settles does not matter to its rare case.
+                let fields = Self::list_fields(&mut self.l.fields, &mark.compared, mark.unwritten);
                 self.l.colds.push(Cold {
+                    retry: self.retry,
+                    fields,
                     first: self.cold_from,
                     last: self.l.sites.len(),
                     place,
@@ -322,12 +367,15 @@ impl<'a> Emit<'a> {
             self.a.pos = mark.pos;
             self.regs = mark.regs;
             self.compared = mark.compared;
+            self.unwritten = mark.unwritten;
+            self.groups = mark.groups;
             self.l.sides.truncate(mark.sides);
             self.l.exits.truncate(mark.exits);
             self.l.sites.truncate(mark.sites);
             self.l.warms.truncate(mark.warms);
             self.ended = false;
             self.late = mark.late;
+            self.settle_all();
             self.put_late();
             self.call_one(place, i.raw, i.prefix, false);
             self.late = None;
@@ -355,6 +403,7 @@ impl<'a> Emit<'a> {
     /// End the block: go on in sequence if it does not end by itself, then the cold pieces.
     pub fn finish(&mut self, next: u32) {
         if !self.ended {
+            self.settle_all();
             self.exit(next as i64, self.done, false);
         }
         for n in 0..self.l.warms.len() {
@@ -362,21 +411,31 @@ impl<'a> Emit<'a> {
         }
         for n in 0..self.l.colds.len() {
             let c = &self.l.colds[n];
-            for k in c.first..c.last {
+            let (first, last, retry, fields) = (c.first, c.last, c.retry, c.fields);
+            let (xregs, keep, late) = (c.xregs, c.keep, c.late);
+            let (place, raw, prefix, resume, regs) = (c.place, c.raw, c.prefix, c.resume, c.regs);
+            if let Some(t) = retry {
+                self.a.here(self.l.sites[first]);
+                self.l.sites[first] = self.retry(t);
+            }
+            for k in first..last {
                 self.a.here(self.l.sites[k]);
             }
-            let (place, raw, prefix, resume, regs) = (c.place, c.raw, c.prefix, c.resume, c.regs);
-            let (xregs, keep, late) = (c.xregs, c.keep, c.late);
             for &(cold, site) in &self.l.chills {
                 if cold == n {
                     self.a.here(site);
                 }
             }
+            self.write_fields(fields);
             self.late = late;
             self.put_late();
             self.call_one(place, raw, prefix, keep);
             for (h, g) in regs.into_iter().filter(|r| r.0 != NONE) {
-                self.a.load(R(h), guest_at(g));
+                if g >= GROUP {
+                    self.a.alu(Alu::Xor, false, R(h), R(h));
+                } else {
+                    self.a.load(R(h), guest_at(g));
+                }
             }
             for (x, v, full) in xregs.into_iter().filter(|r| r.0 != NONE) {
                 self.load_vsr(X(x), v, full);
@@ -388,8 +447,9 @@ impl<'a> Emit<'a> {
             for k in s.first..s.last {
                 self.a.here(self.l.sites[k]);
             }
-            let (rel, done, poll) = (s.rel, s.done, s.poll);
-            self.late = s.late;
+            let (rel, done, poll, fields, late) = (s.rel, s.done, s.poll, s.fields, s.late);
+            self.write_fields(fields);
+            self.late = late;
             self.exit(rel, done, poll);
         }
     }
@@ -412,7 +472,9 @@ impl<'a> Emit<'a> {
         let mut page_miss = [0usize; 2];
         let mut lit = None;
         self.a.alui(Alu::Sub, true, crate::asm::R14, done as i32);
-        if poll || !inside {
+        // Forward ways need no poll: whoever goes round in circles comes back at some time, and a page not seen
+        // before is a miss in the TLB.
+        if poll {
             self.poll(&mut to_stub);
         }
         if !inside {
@@ -440,20 +502,19 @@ impl<'a> Emit<'a> {
             self.a.store(thunk::engine(slot::BASE), RAX, 8);
         }
         let jump = self.a.jmp();
-        let stub = self.a.pos;
         self.a.here(jump);
         for s in to_stub.into_iter().chain(page_miss).filter(|&s| s != 0) {
             self.a.here(s);
         }
         self.a.movi32(RAX, id);
         self.a.jmp_to(self.thunks.leave);
-        let page = lit.map(|l| {
+        let page = lit.map_or(0, |l| {
             let at = self.a.pos;
             self.a.q(0);
             self.a.patch(l, at);
-            at
+            at as u32
         });
-        self.l.exits.push(ExitPoint { rel, jump, stub, page });
+        self.l.exits.push(ExitPoint { rel: rel as i32, jump: jump as u32, page });
     }
 
     /// Offset of the TLB entry of the address in `ea` to rcx.
@@ -494,13 +555,7 @@ impl<'a> Emit<'a> {
         self.a.load(RCX, addend);
         self.a.alu(Alu::Add, true, RCX, RAX);
         self.a.store(thunk::engine(slot::BASE), RDX, 8);
-        self.a.alum(Alu::Xor, true, RCX, thunk::engine(slot::KEY));
-        self.a.mov32(RDX, RCX);
-        self.a.alui(Alu::And, false, RDX, ((crate::TABLE - 1) << 2) as i32);
-        self.a.alum_lea4(RDX);
-        self.a.alum(Alu::Cmp, true, RCX, m(RDX, 0));
-        let other = self.a.jcc(Cc::Ne);
-        self.a.jmp_m(m(RDX, 8));
+        let other = thunk::find(&mut self.a);
         for s in [out[0], out[1], miss, other] {
             self.a.patch(s, leave_to);
         }
@@ -511,6 +566,7 @@ impl<'a> Emit<'a> {
     pub(crate) fn jump_rel_(&mut self, n: i64) {
         let rel = self.off as i64 + n;
         let done = self.done + 1;
+        self.settle_all();
         self.exit(rel, done, n <= 0);
         self.ended = true;
     }
@@ -529,6 +585,7 @@ impl<'a> Emit<'a> {
         }
         self.branch(c, true);
         let last = self.l.sites.len();
+        let fields = Self::list_fields(&mut self.l.fields, &self.compared, self.unwritten);
         self.l.sides.push(Side {
             first,
             last,
@@ -536,6 +593,7 @@ impl<'a> Emit<'a> {
             done: self.done + 1,
             poll: n <= 0,
             late: self.late,
+            fields,
         });
     }
 
@@ -545,6 +603,7 @@ impl<'a> Emit<'a> {
             self.failed = true;
             return;
         }
+        self.settle_all();
         if let Some(c) = c {
             self.branch(c, false);
         }
@@ -724,6 +783,7 @@ impl<'a> Emit<'a> {
 
     pub(crate) fn set_guest(&mut self, n: u8, v: V) {
         self.wrote = true;
+        self.settle_those_of(n);
         let h = match v {
             V::Reg(h) if self.regs.guest(h).is_none() => h,
             _ => {
@@ -735,6 +795,7 @@ impl<'a> Emit<'a> {
                 d
             }
         };
+        self.move_groups(n, v);
         for c in self.compared.iter_mut() {
             if c.is_some_and(|c| c.a == Operand::Guest(n) || c.b == Operand::Guest(n)) {
                 *c = None;
@@ -980,33 +1041,119 @@ impl<'a> Emit<'a> {
 
     pub(crate) fn forget_compare(&mut self, n: u32) {
         self.compared[n as usize & 7] = None;
+        self.unwritten &= !(1 << (n & 7));
+    }
+
+    /// Have memory hold CR field `n`.
+    pub(crate) fn settle(&mut self, n: u32) {
+        let n = n as usize & 7;
+        if self.unwritten >> n & 1 == 0 {
+            return;
+        }
+        self.unwritten &= !(1 << n);
+        if let Some(x) = self.compared[n] {
+            let at = |s: &Self, o| match o {
+                Operand::Guest(g) => s.regs.peek(g),
+                Operand::Imm(_) => None,
+            };
+            let (ra, rb) = (at(self, x.a), at(self, x.b));
+            self.compare_again(x, ra, rb);
+            field_of(&mut self.a, x.signed);
+            self.a.store(m(RBP, st!(cr) + n as i32), RAX, 1);
+        }
+    }
+
+    /// Have memory hold all of CR.
+    pub(crate) fn settle_all(&mut self) {
+        if self.unwritten != 0 {
+            (0..8).for_each(|n| self.settle(n));
+        }
+    }
+
+    /// Have memory hold the CR fields that follow from register `g`.
+    fn settle_those_of(&mut self, g: u8) {
+        let unwritten = self.unwritten;
+        for n in (0..8).filter(|n| unwritten >> n & 1 != 0) {
+            let x = self.compared[n];
+            if x.is_some_and(|c| c.a == Operand::Guest(g) || c.b == Operand::Guest(g)) {
+                self.settle(n as u32);
+            }
+        }
+    }
+
+    /// The flags of a remembered comparison; operands in host registers, or in memory. Changes rax and rcx.
+    fn compare_again(&mut self, x: Compared, ra: Option<R>, rb: Option<R>) {
+        let ra = ra.unwrap_or_else(|| {
+            match x.a {
+                Operand::Guest(g) => self.a.load(RAX, guest_at(g)),
+                Operand::Imm(n) => self.a.movi(RAX, n),
+            }
+            RAX
+        });
+        match (x.b, rb) {
+            (_, Some(rb)) => self.a.alu(Alu::Cmp, x.wide, ra, rb),
+            (Operand::Guest(g), _) => self.a.alum(Alu::Cmp, x.wide, ra, guest_at(g)),
+            (Operand::Imm(0), _) => self.a.test(x.wide, ra, ra),
+            (Operand::Imm(n), _) if !x.wide => self.a.alui(Alu::Cmp, false, ra, n as i32),
+            (Operand::Imm(n), _) if n as i32 as i64 as u64 == n => {
+                self.a.alui(Alu::Cmp, true, ra, n as i32);
+            }
+            (Operand::Imm(n), _) => {
+                self.a.movi(RCX, n);
+                self.a.alu(Alu::Cmp, true, ra, RCX);
+            }
+        }
+    }
+
+    /// Note the unwritten CR fields for a piece behind the block.
+    fn list_fields(list: &mut Vec<(u8, Compared)>, compared: &[Option<Compared>; 8], mask: u8) -> Fields {
+        let first = list.len();
+        if mask != 0 {
+            let of = compared.iter().enumerate().filter(|(n, _)| mask >> n & 1 != 0);
+            list.extend(of.filter_map(|(n, c)| c.map(|c| (n as u8, c))));
+        }
+        Fields(first, list.len())
+    }
+
+    /// Write CR fields in a piece behind the block, from guest registers in memory.
+    fn write_fields(&mut self, f: Fields) {
+        for k in f.0..f.1 {
+            let (n, x) = self.l.fields[k];
+            self.compare_again(x, None, None);
+            self.a.call_to(self.thunks.field[x.signed as usize]);
+            self.a.store(m(RBP, st!(cr) + n as i32), RAX, 1);
+        }
     }
 
     pub(crate) fn cr_compare_(&mut self, n: u32, signed: bool, wide: bool, a: V, b: V) {
         self.wrote = true;
-        self.a.movi32(RAX, 8);
-        self.a.movi32(RCX, 4);
-        self.a.movi32(RDX, 2);
-        self.compare(wide, a, b);
-        self.a.cmov(if signed { Cc::G } else { Cc::A }, RAX, RCX);
-        self.a.cmov(Cc::E, RAX, RDX);
-        self.a.alum8(Alu::Or, RAX, m(RBP, st!(xer_so)));
-        self.a.store(m(RBP, st!(cr) + n as i32), RAX, 1);
+        self.forget_compare(n);
         let operand = |v: V| match v {
             V::Imm(x) => Some(Operand::Imm(x)),
-            V::Reg(r) => self.regs.guest(r).map(Operand::Guest),
+            V::Reg(r) => self.regs.guest(r).filter(|&g| g < 32).map(Operand::Guest),
             V::Off(..) => None,
         };
-        self.compared[n as usize & 7] = match (operand(a), operand(b)) {
-            (Some(a), Some(b)) => Some(Compared { signed, wide, a, b }),
-            _ => None,
-        };
+        if let (Some(a), Some(b)) = (operand(a), operand(b)) {
+            self.compared[n as usize & 7] = Some(Compared { signed, wide, a, b });
+            self.unwritten |= 1 << (n & 7);
+            return;
+        }
+        self.compare(wide, a, b);
+        field_of(&mut self.a, signed);
+        self.a.store(m(RBP, st!(cr) + n as i32), RAX, 1);
     }
 
     // ---- memory ----
 
     /// Probe the TLB for `size` bytes at `ea`: the host address as a memory operand (rcx is part of it).
     pub(crate) fn probe(&mut self, ea: V, size: u8, write: bool) -> M {
+        let (r, o) = self.probe_range(ea, size as i32, write, RCX);
+        crate::asm::mx(RCX, r, o)
+    }
+
+    /// Probe the TLB for `len` bytes at `ea`, at most a page: what to add for the host address goes to `d`. The
+    /// address as a register and a displacement.
+    pub(crate) fn probe_range(&mut self, ea: V, len: i32, write: bool, d: R) -> (R, i32) {
         let (r, o) = match ea {
             V::Off(r, o) => (r, o),
             _ => (self.reg(ea), 0),
@@ -1016,8 +1163,8 @@ impl<'a> Emit<'a> {
         } else {
             self.a.lea32(RCX, m(r, o));
         }
-        let last = o.wrapping_add(size as i32 - 1);
-        if o.checked_add(size as i32 - 1).is_none() {
+        let last = o.wrapping_add(len - 1);
+        if o.checked_add(len - 1).is_none() {
             self.failed = true;
         }
         if last == 0 {
@@ -1036,11 +1183,35 @@ impl<'a> Emit<'a> {
         let addend = entry(std::mem::offset_of!(mem::TlbEntry, addend), self);
         self.a.alum(Alu::Cmp, true, RAX, tag);
         self.cold(Cc::Ne);
-        self.a.load(RCX, addend);
-        crate::asm::mx(RCX, r, o)
+        self.a.load(d, addend);
+        (r, o)
+    }
+
+    /// Whether this instruction has no rare case so far.
+    pub(crate) fn fresh(&self) -> bool {
+        self.l.sites.len() == self.cold_from && !self.failed
+    }
+
+    /// The word of code at `off` of the page.
+    pub(crate) fn word(&self, off: u32) -> Option<u32> {
+        if off >= 4096 {
+            return None;
+        }
+        let w = self.source.ram.load_le(self.source.page + off as u64, 4).ok()? as u32;
+        Some(if self.mode.le { w } else { w.swap_bytes() })
     }
 
     pub(crate) fn consts(&self, n: usize) -> usize {
         self.thunks.consts + 16 * n
     }
+}
+
+/// The CR field that the flags of a comparison mean, with XER[SO], in eax. Changes rcx and rdx.
+pub fn field_of(a: &mut Asm, signed: bool) {
+    a.movi32(RAX, 8);
+    a.movi32(RCX, 4);
+    a.movi32(RDX, 2);
+    a.cmov(if signed { Cc::G } else { Cc::A }, RAX, RCX);
+    a.cmov(Cc::E, RAX, RDX);
+    a.alum8(Alu::Or, RAX, m(RBP, st!(xer_so)));
 }

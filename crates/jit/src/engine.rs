@@ -11,8 +11,8 @@ use isa::{Insn, Level, Op, ROWS};
 use crate::asm::Asm;
 use crate::buf::CodeBuf;
 use crate::cache::Cache;
-use crate::emit::{Emit, ExitPoint, Lists};
-use crate::perf::PerfMap;
+use crate::emit::{Emit, ExitPoint, Lists, Source};
+use crate::perf::{Part, PerfMap};
 use crate::thunk::{self, Run, Thunks, leave, slot};
 use crate::{Key, MOST, Options, Stats};
 
@@ -36,6 +36,8 @@ pub struct Jit {
     /// Code drops obeyed.
     seen: u64,
     perf: Option<PerfMap>,
+    /// The map names operations rather than addresses.
+    perf_ops: bool,
     steps: Interpreter,
     bmi2: bool,
     avx: bool,
@@ -86,7 +88,8 @@ impl Jit {
             run: Box::new(run),
             stats: Stats::default(),
             seen: 0,
-            perf: if o.perf_map { PerfMap::open() } else { None },
+            perf: if o.perf_map || o.perf_ops { PerfMap::open() } else { None },
+            perf_ops: o.perf_ops,
             steps: Interpreter::default(),
             bmi2: std::arch::is_x86_feature_detected!("bmi2"),
             avx: std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma"),
@@ -159,7 +162,7 @@ impl Jit {
                     }
                 },
             };
-            let code = self.buf.address(self.cache.block(n).code);
+            let code = self.buf.address(self.cache.block(n).code as usize);
             match from.take() {
                 Some(e) => self.link(e, n, ra & !4095, cpu.sh.ram.host_base() as u64 + (ra & !4095)),
                 None => self.cache.publish(n, code),
@@ -176,7 +179,7 @@ impl Jit {
             } else {
                 self.stats.links += 1;
                 let p = self.cache.exits[why as usize].point;
-                let to = cpu.st.engine[slot::BASE].wrapping_add(p.rel as u64);
+                let to = cpu.st.engine[slot::BASE].wrapping_add(p.rel as i64 as u64);
                 cpu.st.nia = if cpu.st.mode.sf { to } else { to & 0xffff_ffff };
                 from = Some(why as u32);
             }
@@ -193,10 +196,12 @@ impl Jit {
         w[slot::EXIT] = exit_at;
         w[slot::RUN] = &raw mut *self.run as u64;
         w[slot::TABLE] = self.cache.table();
-        w[slot::KEY] = (key.number() as u64) << 48;
         w[slot::DROPS] = cpu.sh.ram.code_drops_at() as u64;
         w[slot::SEEN] = self.seen;
         w[slot::HOST] = cpu.sh.ram.host_base() as u64;
+        w[slot::EVENTS] = cpu.link.events.as_ptr() as u64;
+        thunk::set_mode(cpu);
+        debug_assert_eq!(cpu.st.engine[slot::KEY], (key.number() as u64) << 48);
         let p: *mut Cpu = cpu;
         self.run.cpu = p;
         // SAFETY: `code` is a block of this cache made for the mode and page of `cpu`, found just now; the engine
@@ -212,28 +217,28 @@ impl Jit {
     /// Let exit `e` jump to block `n` of the page at real address `page`, host address `host`.
     fn link(&mut self, e: u32, n: u32, page: u64, host: u64) {
         let from = &self.cache.exits[e as usize];
-        if from.point.page.is_none() && from.home != page {
+        if from.point.page == 0 && from.home() != page {
             // The page is mapped elsewhere by now: this way goes through the look-up.
             return;
         }
-        let code = self.cache.block(n).code;
+        let code = self.cache.block(n).code as usize;
         if !self.cache.link(e, n) {
             return;
         }
         let p = self.cache.exits[e as usize].point;
         let mut a = Asm { buf: self.buf.bytes(), pos: 0 };
-        a.patch(p.jump, code);
-        if let Some(at) = p.page {
-            a.pos = at;
+        a.patch(p.jump as usize, code);
+        if p.page != 0 {
+            a.pos = p.page as usize;
             a.q(host);
         }
     }
 
     fn unlink(buf: &mut CodeBuf, p: &ExitPoint) {
         let mut a = Asm { buf: buf.bytes(), pos: 0 };
-        a.patch(p.jump, p.stub);
-        if let Some(at) = p.page {
-            a.pos = at;
+        a.patch(p.jump as usize, p.stub());
+        if p.page != 0 {
+            a.pos = p.page as usize;
             a.q(0);
         }
     }
@@ -305,15 +310,18 @@ impl Jit {
             code,
             self.thunks,
             key,
+            Source { ram: &cpu.sh.ram, page },
             self.cache.exits.len(),
             &mut self.lists,
             self.bmi2,
             self.avx,
             self.crypto,
         );
-        let (end, count, calls) = block(e, cpu, page, first, key);
+        let mut marks = if self.perf_ops { Some(Vec::new()) } else { None };
+        let (end, count, calls) = block(e, cpu, page, first, key, &mut marks);
         debug_assert!(end <= self.buf.len());
         self.pos = end.next_multiple_of(16);
+        self.buf.reach(self.pos);
         let tag = (cpu.sh.ram.host_base() as u64 + ra) ^ (key.number() as u64) << 48;
         let n = self.cache.add(block_key(ra, key), page, code, tag, &self.lists.exits);
         self.stats.blocks += 1;
@@ -322,7 +330,10 @@ impl Jit {
         self.stats.bytes += (end - code) as u64;
         self.stats.translate_ns += t0.elapsed().as_nanos() as u64;
         if let Some(m) = &mut self.perf {
-            m.add(self.buf.address(code), end - code, cpu.st.nia);
+            match marks {
+                None => m.add(self.buf.address(code), end - code, cpu.st.nia),
+                Some(v) => m.add_parts(self.buf.address(0), &v, end),
+            }
         }
         Some(n)
     }
@@ -333,7 +344,14 @@ fn block_key(ra: u64, key: Key) -> u64 {
 }
 
 /// Emit the block that starts at `first` of the page: end of its code, instructions, calls.
-fn block(mut e: Emit, cpu: &Cpu, page: u64, first: u32, key: Key) -> (usize, u32, u32) {
+fn block(
+    mut e: Emit,
+    cpu: &Cpu,
+    page: u64,
+    first: u32,
+    key: Key,
+    marks: &mut Option<Vec<Part>>,
+) -> (usize, u32, u32) {
     let ram = &cpu.sh.ram;
     let word = |off: u32| {
         if off >= 4096 {
@@ -351,6 +369,9 @@ fn block(mut e: Emit, cpu: &Cpu, page: u64, first: u32, key: Key) -> (usize, u32
             Insn::new(raw)
         };
         let op = isa::decode(i, key.mode.level);
+        if let Some(v) = marks {
+            v.push((e.a.pos, op.row().map_or("?", |r| r.mnemonic), key.mode.pr));
+        }
         if !e.instruction(op, i, off) {
             calls += 1;
         }
@@ -359,6 +380,9 @@ fn block(mut e: Emit, cpu: &Cpu, page: u64, first: u32, key: Key) -> (usize, u32
         if e.ended || off >= 4096 || count >= MOST || ends(op) {
             break;
         }
+    }
+    if let Some(v) = marks {
+        v.push((e.a.pos, "behind", key.mode.pr));
     }
     e.finish(off);
     (e.a.pos, count, calls)

@@ -33,11 +33,15 @@ mod emit;
 mod engine;
 #[cfg(target_arch = "x86_64")]
 mod fp;
+#[cfg(target_arch = "x86_64")]
+mod group;
 #[cfg(not(target_arch = "x86_64"))]
 mod none;
 mod perf;
 #[cfg(target_arch = "x86_64")]
 mod regs;
+#[cfg(target_arch = "x86_64")]
+mod sys;
 #[cfg(target_arch = "x86_64")]
 mod thunk;
 #[cfg(target_arch = "x86_64")]
@@ -51,7 +55,7 @@ pub use engine::Jit;
 pub use none::Jit;
 
 /// Entries of the table that indirect branches look their targets up in.
-const TABLE: usize = 1 << 16;
+const TABLE: usize = 1 << 18;
 
 /// Most instructions of a block.
 pub const MOST: u32 = 64;
@@ -100,13 +104,15 @@ pub struct Options {
     pub code_bytes: usize,
     /// Write `/tmp/perf-PID.map`, so that `perf` can name guest code.
     pub perf_map: bool,
+    /// Have that map name the operations that host code is for instead of their addresses.
+    pub perf_ops: bool,
     /// Count the instructions that the interpreter carried out by operation.
     pub profile: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { code_bytes: 64 << 20, perf_map: false, profile: false }
+        Options { code_bytes: 64 << 20, perf_map: false, perf_ops: false, profile: false }
     }
 }
 

@@ -3,6 +3,9 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 
+/// Where a part of a block begins, the operation it is for, and whether it is problem-state code.
+pub type Part = (usize, &'static str, bool);
+
 /// `/tmp/perf-PID.map`, one line a block.
 pub struct PerfMap {
     out: BufWriter<File>,
@@ -14,6 +17,16 @@ impl PerfMap {
         let path = format!("/tmp/perf-{}.map", std::process::id());
         let out = File::options().append(true).create(true).open(path).ok()?;
         Some(PerfMap { out: BufWriter::new(out) })
+    }
+
+    /// Name the parts of a block that ends at `end` by their operations; offsets count from the address `base`.
+    pub fn add_parts(&mut self, base: u64, parts: &[Part], end: usize) {
+        for (n, &(at, op, pr)) in parts.iter().enumerate() {
+            let next = parts.get(n + 1).map_or(end, |p| p.0);
+            let who = if pr { 'u' } else { 'k' };
+            let _ = writeln!(self.out, "{:x} {:x} {who}:{op}", base + at as u64, next.saturating_sub(at));
+        }
+        let _ = self.out.flush();
     }
 
     /// Code of `len` bytes at `at` was made from the guest's effective address `ea`.

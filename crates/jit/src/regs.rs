@@ -6,7 +6,11 @@ use crate::asm::R;
 pub const LR: u8 = 32;
 /// Count register.
 pub const CTR: u8 = 33;
-const GUEST: usize = 34;
+/// Ways to memory that groups of accesses share, numbered like guest registers.
+pub const GROUP: u8 = 34;
+/// How many of those.
+pub const GROUPS: usize = 3;
+const GUEST: usize = 34 + GROUPS;
 /// No register.
 pub const NONE: u8 = 0xff;
 
@@ -34,6 +38,12 @@ impl Regs {
     /// An instruction begins: its handles are none.
     pub fn unpin(&mut self) {
         self.pinned = 0;
+    }
+
+    /// Where guest register `n` is now.
+    pub fn peek(&self, n: u8) -> Option<R> {
+        let h = self.host_of[n as usize];
+        (h != NONE).then_some(R(h))
     }
 
     /// Where guest register `n` is; from now on it stays there for this instruction.

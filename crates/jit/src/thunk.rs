@@ -10,7 +10,7 @@ use arch::{Cpu, Exit, Stop};
 use interp::One;
 use isa::{Insn, ROWS};
 
-use crate::asm::{Alu, Asm, Cc, M, R, R14, R15, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, X, m};
+use crate::asm::{Alu, Asm, Cc, M, R, R14, R15, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, Sh, X, m};
 
 /// rbp points this far into [`arch::CpuState`], so that all general registers have short displacements.
 pub const BIAS: i32 = 128;
@@ -37,6 +37,12 @@ pub mod slot {
     pub const SEEN: usize = 8;
     /// Host address of real address 0.
     pub const HOST: usize = 9;
+    /// Address of the TLB table of instruction fetches in the present mode.
+    pub const FETCH: usize = 10;
+    /// Address of [`arch::VcpuLink::events`].
+    pub const EVENTS: usize = 11;
+    /// Addresses of the TLB tables of loads and stores in the present mode.
+    pub const DATA: [usize; 2] = [12, 13];
     /// A place for a word of a few instructions.
     pub const SCRATCH: usize = 15;
 }
@@ -84,6 +90,10 @@ pub struct Thunks {
     pub leave: usize,
     /// Jump with rax = the effective address to go on at.
     pub leave_to: usize,
+    /// Call with rax = address, ecx = bytes - 1: looks up the page of a load, of a store, see [`crate::group::look`].
+    pub look: [usize; 2],
+    /// Call with the flags of a comparison: the CR field of an unsigned, a signed one in eax.
+    pub field: [usize; 2],
     /// 16-byte constants, see [`consts`].
     pub consts: usize,
 }
@@ -195,8 +205,20 @@ pub fn emit(a: &mut Asm) -> Thunks {
     let after = a.pos;
     a.alui(Alu::Add, true, RSP, 8);
     a.alum(Alu::Sub, true, R14, engine(slot::ADJUST));
-    a.movi32(RAX, leave::LOOK as u32);
-    a.jmp_to(t.leave);
+    let over = a.jcc(Cc::S);
+    a.alui(Alu::Cmp, false, RAX, ELSEWHERE as i32);
+    let look = a.jcc(Cc::Ne);
+    dispatch(a, [over, look], t.leave);
+    for write in [0, 1] {
+        align(a);
+        t.look[write] = crate::group::look(a, slot::DATA[write]);
+    }
+    for signed in [0, 1] {
+        align(a);
+        t.field[signed] = a.pos;
+        crate::emit::field_of(a, signed != 0);
+        a.ret();
+    }
     align(a);
     t.one_keep = a.pos;
     let room = 14 * 16 + 8;
@@ -214,6 +236,44 @@ pub fn emit(a: &mut Asm) -> Thunks {
     a.ret();
     align(a);
     t
+}
+
+/// Go on at `nia` in whatever mode the engine's words say, or leave to have the run loop find the way; `leaves` do too.
+fn dispatch(a: &mut Asm, leaves: [usize; 2], leave: usize) {
+    let entry = |f: usize| m(RCX, f as i32);
+    a.load(RAX, m(RBP, field(std::mem::offset_of!(arch::CpuState, nia))));
+    a.mov32(RCX, RAX);
+    a.shi(Sh::Shr, false, RCX, (mem::PAGE_SHIFT - ENTRY.trailing_zeros()) as u8);
+    a.alui(Alu::And, false, RCX, ((1 << mem::TLB_BITS) - 1) * ENTRY);
+    a.alum(Alu::Add, true, RCX, engine(slot::FETCH));
+    a.mov(RDX, RAX);
+    a.alui(Alu::And, true, RDX, -4096);
+    a.alum(Alu::Cmp, true, RDX, entry(std::mem::offset_of!(mem::TlbEntry, tag)));
+    let miss = a.jcc(Cc::Ne);
+    a.load(RCX, entry(std::mem::offset_of!(mem::TlbEntry, addend)));
+    a.alu(Alu::Add, true, RCX, RAX);
+    a.store(engine(slot::BASE), RDX, 8);
+    let other = find(a);
+    for s in leaves.into_iter().chain([miss, other]) {
+        a.here(s);
+    }
+    a.movi32(RAX, leave::LOOK as u32);
+    a.jmp_to(leave);
+}
+
+const ENTRY: i32 = std::mem::size_of::<mem::TlbEntry>() as i32;
+
+/// Jump to the code for the host address of instructions in rcx, in the mode that the engine's words say. Gives the
+/// site of a branch that is taken when the table does not have it.
+pub fn find(a: &mut Asm) -> usize {
+    a.alum(Alu::Xor, true, RCX, engine(slot::KEY));
+    a.mov32(RDX, RCX);
+    a.alui(Alu::And, false, RDX, ((crate::TABLE - 1) << 2) as i32);
+    a.alum_lea4(RDX);
+    a.alum(Alu::Cmp, true, RCX, m(RDX, 0));
+    let other = a.jcc(Cc::Ne);
+    a.jmp_m(m(RDX, 8));
+    other
 }
 
 /// Run translated code at `code` until it leaves; `left` instructions of budget. Gives why.
@@ -238,7 +298,14 @@ pub fn exit_at(cpu: &Cpu) -> u64 {
     cpu.link.exit.as_ptr() as u64
 }
 
-/// Carries out one instruction for translated code; non-zero: leave.
+/// What [`one`] answers: the code that called it goes on.
+const STAY: u32 = 0;
+/// Leave for the run loop.
+const LEAVE: u32 = 1;
+/// The instruction is complete and `nia` is elsewhere, maybe in another mode: go on there.
+const ELSEWHERE: u32 = 2;
+
+/// Carries out one instruction for translated code: [`STAY`], [`LEAVE`] or [`ELSEWHERE`].
 extern "sysv64" fn one(run: *mut Run, raw: u32, place: u32, prefix: u32) -> u32 {
     // SAFETY: `run` is the `Run` of the run loop that entered the code, which is suspended in `enter` and holds no
     // reference to it or to its processor.
@@ -246,22 +313,22 @@ extern "sysv64" fn one(run: *mut Run, raw: u32, place: u32, prefix: u32) -> u32 
     // SAFETY: as above; `cpu` was set by that run loop.
     let cpu = unsafe { &mut *run.cpu };
     match std::panic::catch_unwind(AssertUnwindSafe(|| one_inner(cpu, raw, place, prefix))) {
-        Ok((leave, exit)) => {
+        Ok((then, exit)) => {
             run.exit = exit;
             run.interpreted += 1;
             if let Some(n) = run.by_op.as_mut().and_then(|t| t.get_mut((place >> 18) as usize)) {
                 *n += 1;
             }
-            leave as u32
+            then
         }
         Err(p) => {
             run.panic = Some(p);
-            1
+            LEAVE
         }
     }
 }
 
-fn one_inner(cpu: &mut Cpu, raw: u32, place: u32, prefix: u32) -> (bool, Option<Exit>) {
+fn one_inner(cpu: &mut Cpu, raw: u32, place: u32, prefix: u32) -> (u32, Option<Exit>) {
     let off = (place & 0x3ff) as u64 * 4;
     let done = (place >> 10 & 0xff) as u64;
     let cia = cpu.st.engine[slot::BASE] | off;
@@ -272,30 +339,56 @@ fn one_inner(cpu: &mut Cpu, raw: u32, place: u32, prefix: u32) -> (bool, Option<
     cpu.refetch = false;
     let next = cia.wrapping_add(if prefix != 0 { 8 } else { 4 });
     let next = if sf { next } else { next & 0xffff_ffff };
-    let mut leave = true;
-    let mut exit = None;
+    cpu.st.engine[slot::ADJUST] = done + 1;
     match interp::exec_one(cpu, op, i, cia) {
         One::Next => {
             // A store that dropped no code leaves everything as it was.
-            leave = !stays(cpu);
-            if leave {
-                cpu.st.nia = next;
+            if stays(cpu) {
+                return (STAY, None);
             }
+            cpu.st.nia = next;
         }
         One::Jump(to) => cpu.st.nia = if sf { to } else { to & 0xffff_ffff },
-        One::Stop(Stop::Events, after) if stays(cpu) => {
+        One::Stop(Stop::Events, after) => {
             cpu.st.nia = after;
-            leave = false;
+            if stays(cpu) {
+                return (STAY, None);
+            }
         }
         One::Stop(s, after) => {
-            let fault = s == Stop::Fault;
-            exit = cpu.handle_stop(s, cia, after);
-            cpu.st.engine[slot::ADJUST] = done + !fault as u64;
-            return (true, exit);
+            let exit = cpu.handle_stop(s, cia, after);
+            cpu.st.engine[slot::ADJUST] = done + (s != Stop::Fault) as u64;
+            if exit.is_some() {
+                return (LEAVE, exit);
+            }
         }
     }
-    cpu.st.engine[slot::ADJUST] = done + 1;
-    (leave, exit)
+    (if turn(cpu) { ELSEWHERE } else { LEAVE }, None)
+}
+
+/// Have the engine's words say the processor's present mode; false when the run loop has something to do first.
+fn turn(cpu: &mut Cpu) -> bool {
+    use std::sync::atomic::Ordering;
+    let ok = cpu.st.msr & crate::engine::TRACE == 0
+        && cpu.link.exit.load(Ordering::Relaxed) == 0
+        && cpu.sh.ram.code_drops() == cpu.st.engine[slot::SEEN];
+    if ok {
+        set_mode(cpu);
+    }
+    ok
+}
+
+/// Set the words that depend on the processor's mode.
+pub fn set_mode(cpu: &mut Cpu) {
+    let fetch = mem::table_offset(cpu.imode, mem::Access::Exec) as u64;
+    let data = [mem::Access::Read, mem::Access::Write].map(|a| mem::table_offset(cpu.dmode, a) as u64);
+    let key = (crate::key_of(cpu) as u64) << 48;
+    let w = &mut cpu.st.engine;
+    let tables = cpu.tlb.tables() as u64;
+    w[slot::FETCH] = tables + fetch;
+    w[slot::DATA[0]] = tables + data[0];
+    w[slot::DATA[1]] = tables + data[1];
+    w[slot::KEY] = key;
 }
 
 /// Whether the code that runs may go on after an instruction: same mode, nothing posted, no code dropped.

@@ -11,7 +11,8 @@ fn excluded(op: Op) -> bool {
     matches!(op, Op::Mftb | Op::Mfspr | Op::Mtspr | Op::Darn)
 }
 
-const SPRS: [u32; 14] = [1, 8, 9, 256, 26, 27, 18, 19, 272, 273, 29, 815, 3, 512];
+const SPRS: [u32; 24] =
+    [1, 8, 9, 256, 26, 27, 18, 19, 272, 273, 29, 815, 3, 512, 28, 48, 61, 152, 153, 157, 259, 787, 795, 896];
 
 /// A number of a kind that programs meet.
 fn value(r: &mut Rng) -> u64 {
@@ -377,4 +378,68 @@ fn vector_integers_of_the_common_kind() {
         Vadduwm,
     ];
     common(&ops, 82, VSRS);
+}
+
+/// Accesses off few registers near the ends of pages, with comparisons and branches between them: what the
+/// translator keeps from one instruction for later ones.
+#[test]
+fn accesses_off_one_register() {
+    use isa::Op::*;
+    let between =
+        [Cmpi, Cmp, Cmpli, Cmpl, Add, Subf, Divw, Divd, Mtcrf, Mfcr, Isel, Crand, Mcrf, Addic, Andi, Bc];
+    for le in [false, true] {
+        let mut r = Rng(91 + le as u64);
+        let mut p = Pair::new("power9", le);
+        for n in 0..4 * count() {
+            let at = 0x1_0000 + if r.chance(4) { 0x1000 - 4 * r.below(24) } else { 0 };
+            let d_form = [32u32, 33, 34, 36, 37, 38, 40, 42, 44, 48, 50, 52, 54, 58, 58, 62, 62, 62];
+            let mut code = Vec::new();
+            for _ in 0..6 + r.below(30) {
+                let (base, rt) = (3 + r.below(2) as u32, 3 + r.below(8) as u32);
+                let disp = (r.below(64) as i32 * 8 - 128) as u32 & 0xffff;
+                let w = match r.below(8) {
+                    0 => 14 << 26 | base << 21 | base << 16 | (r.below(64) as i32 - 32) as u32 & 0xffff,
+                    1 | 2 => {
+                        let e = between[r.below(between.len() as u64) as usize].row().unwrap().enc;
+                        let w = e.value | r.next() as u32 & !e.mask;
+                        // Few registers; branches go a little forward.
+                        let w = w & !(0b11000_11000_11000 << 11) & !e.mask | e.value;
+                        if w >> 26 == 16 { w & !0xffff | 8 } else { w }
+                    }
+                    _ => {
+                        let op = d_form[r.below(d_form.len() as u64) as usize];
+                        let low = if op >= 58 { r.below(2) as u32 } else { r.below(4) as u32 };
+                        op << 26 | rt << 21 | base << 16 | disp & !7 | low
+                    }
+                };
+                code.push(w);
+            }
+            code.extend([SC1; 4]);
+            let seed = r.next();
+            p.both(|c| {
+                let mut r = Rng(seed);
+                c.sh.ram.fill(0, pair::SIZE, 0).unwrap();
+                let data: Vec<u8> = (0..0x600).flat_map(|_| r.next().to_le_bytes()).collect();
+                c.sh.ram.write(0x4_0000, &data).unwrap();
+                let (level, pvr) = (c.st.level, c.st.pvr);
+                c.st = CpuState::new(level, pvr, 0);
+                c.tlb.flush();
+                c.retired = 0;
+                randomize(&mut c.st, &mut r, at);
+                for n in 3..11 {
+                    let edge = [0x4_1000, 0x4_2000, 0x4_1800, pair::SIZE][r.below(4) as usize];
+                    c.st.gpr[n] = edge - 256 + r.below(512);
+                }
+                let le = if le { msr::LE } else { 0 };
+                c.set_msr(msr::SF | msr::ME | msr::FP | le);
+                for v in (0x100..0x1000).step_by(0x20) {
+                    pair::word(c, v, SC1, le != 0);
+                }
+            });
+            p.load(at, &code);
+            if let Some(d) = p.run(2000) {
+                assert!(d.is_empty(), "{n}, le {le}, at {at:#x}: {code:08x?}\n{}", d.join("\n"));
+            }
+        }
+    }
 }
