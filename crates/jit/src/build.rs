@@ -8,7 +8,7 @@ use isa::{Acc, Barrier, Builder, CarryIn, Facility, Helper, Insn, Lane, Mode, Op
 use crate::asm::{Alu, Cc, R, RAX, RBP, RCX, RDX, Sh, X, m};
 use crate::emit::{C, Cond, Emit, V, W, st};
 use crate::regs::{CTR, LR};
-use crate::thunk::{engine, slot};
+use crate::thunk::{consts, engine, slot};
 
 impl Emit<'_> {
     /// The emitter does not do this: the instruction becomes a call.
@@ -559,7 +559,7 @@ impl Builder for Emit<'_> {
         Ok(W::Reg(d))
     }
     fn store_w(&mut self, ea: V, v: W, lane: Lane) -> Result<(), ()> {
-        let d = self.xcopy(v);
+        let d = if self.mode.le && lane == 16 { self.x(v) } else { self.xcopy(v) };
         self.lanes(d, lane);
         let at = self.probe(ea, 16, true);
         self.writes();
@@ -791,6 +791,21 @@ impl Builder for Emit<'_> {
     }
     fn w3_sat(&mut self, _: W3, _: W, _: W, _: W) -> W {
         self.give_up_w()
+    }
+    fn cr6_from_mask(&mut self, w: W) {
+        let x = self.x(w);
+        let ones = self.consts(consts::ONES);
+        // Zero flag: none; carry: all.
+        self.a.xrip(0x66, 0x0f3817, x, ones);
+        self.a.setcc(Cc::B, RAX);
+        self.a.setcc(Cc::E, RCX);
+        self.a.extu(RAX, RAX, 8);
+        self.a.extu(RCX, RCX, 8);
+        self.a.shi(Sh::Shl, false, RAX, 3);
+        self.a.lea32(RAX, crate::asm::M { base: RAX, index: Some((RCX, 1)), disp: 0 });
+        self.writes();
+        self.forget_compare(6);
+        self.a.store(m(RBP, st!(cr) + 6), RAX, 1);
     }
     fn fp_insn(&mut self, f: FpInsn) -> Result<(), ()> {
         self.fp(f).ok_or(())

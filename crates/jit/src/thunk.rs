@@ -136,6 +136,8 @@ pub mod consts {
     pub const W32: usize = 16;
     /// 64 in every doubleword.
     pub const D64: usize = 17;
+    /// 0x70 in every byte.
+    pub const X70: usize = 18;
 }
 
 /// Packs where an instruction stands: its offset in the page, those complete before it, its operation.
@@ -166,6 +168,7 @@ pub fn emit(a: &mut Asm) -> Thunks {
         doubles(63),
         singles(32),
         doubles(64),
+        doubles(0x7070_7070_7070_7070),
     ];
     more.iter().flatten().for_each(|&x| a.q(x));
     let align = |a: &mut Asm| {

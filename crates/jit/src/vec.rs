@@ -133,6 +133,9 @@ impl Emit<'_> {
     }
 
     pub(crate) fn permute(&mut self, a: W, b: W, c: W, flip: u8) -> W {
+        if self.avx {
+            return self.permute_avx(a, b, c, flip == 0x10);
+        }
         let t = self.xcopy(c);
         let low5 = self.consts(consts::LOW5);
         self.a.xrip(0x66, 0x0fdb, t, low5);
@@ -148,6 +151,21 @@ impl Emit<'_> {
         let e = self.xcopy(b);
         self.a.xx(0x66, 0x0f3800, e, t);
         self.a.xx(0x66, 0x0feb, d, e);
+        W::Reg(d)
+    }
+
+    /// Bit 4 of a selector is made to tell that the byte comes from `a`; the rest counts from the right.
+    fn permute_avx(&mut self, a: W, b: W, c: W, from_right: bool) -> W {
+        let (a, b, c) = (self.x(a), self.x(b), self.x(c));
+        let [low5, seventy, sign] = [consts::LOW5, consts::X70, consts::SIGN8].map(|n| self.consts(n));
+        let (t, d) = (self.xalloc(), self.xalloc());
+        self.a.vrip(0x66, if from_right { 0x0fdb } else { 0x0fdf }, t, c, low5);
+        // Bit 7, which makes the host give zero, where the byte comes from a.
+        self.a.vrip(0x66, 0x0ffc, t, t, seventy);
+        self.a.v3(0x66, 0x0f3800, d, b, t);
+        self.a.vrip(0x66, 0x0fef, t, t, sign);
+        self.a.v3(0x66, 0x0f3800, t, a, t);
+        self.a.v3(0x66, 0x0feb, d, d, t);
         W::Reg(d)
     }
 
