@@ -42,21 +42,28 @@ impl Format {
     }
 }
 
+/// How files of formats that are not supported begin.
+const FOREIGN: &[(&[u8], &str)] = &[
+    (b"KDMV", "vmdk"),
+    (b"# Disk DescriptorFile", "vmdk"),
+    (b"vhdxfile", "vhdx"),
+    (b"conectix", "vpc"),
+    (b"<<< ", "vdi"),
+    (b"QED\0", "qed"),
+];
+
 /// The format that other tools give a file which looks raw: they are refused by name rather than shown to a guest as
 /// a disk of rubbish.
 pub fn foreign_format(file: &File) -> std::io::Result<Option<&'static str>> {
-    const KNOWN: &[(&[u8], &str)] = &[
-        (b"KDMV", "vmdk"),
-        (b"# Disk DescriptorFile", "vmdk"),
-        (b"vhdxfile", "vhdx"),
-        (b"conectix", "vpc"),
-        (b"<<< ", "vdi"),
-        (b"QED\0", "qed"),
-    ];
     let mut head = Vec::new();
     (&*file).seek(SeekFrom::Start(0))?;
     file.take(64).read_to_end(&mut head)?;
-    Ok(KNOWN.iter().find(|(magic, _)| head.starts_with(magic)).map(|k| k.1))
+    Ok(FOREIGN.iter().find(|(magic, _)| head.starts_with(magic)).map(|k| k.1))
+}
+
+/// Whether the first bytes of a disk are those of any format but raw.
+pub(crate) fn looks_foreign(head: &[u8]) -> bool {
+    head.starts_with(&QCOW2_MAGIC) || FOREIGN.iter().any(|(magic, _)| head.starts_with(magic))
 }
 
 /// What a program that has an image open may do to it, and whether it lets others do the same, as bits. QEMU locks

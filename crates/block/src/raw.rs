@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::FallocateFlags;
 
 use crate::pool::Pool;
-use crate::{Cache, Disk, Done, IoError, Op, SECTOR, refuse};
+use crate::{Cache, Disk, Done, IoError, Op, SECTOR, image, refuse};
 
 /// Threads a disk has at most: as many requests are with the host at once.
 const THREADS: usize = 16;
@@ -25,6 +25,8 @@ pub struct Raw {
 }
 
 struct Files {
+    /// The first sector must not come to look like another format.
+    guarded: bool,
     file: File,
     /// The same, past the host's page cache.
     direct: Option<File>,
@@ -49,8 +51,20 @@ impl Raw {
     ) -> std::io::Result<Self> {
         use std::io::{Seek, SeekFrom};
         let size = (&file).seek(SeekFrom::End(0))? / SECTOR * SECTOR;
-        let files = Arc::new(Files { file, direct, cache, at_hand: AtomicBool::new(true) });
+        let files = Arc::new(Files { guarded: false, file, direct, cache, at_hand: AtomicBool::new(true) });
         Ok(Raw { files, size, read_only, pool: Pool::new("disk", THREADS) })
+    }
+
+    /// Refuses writes that make the image look like one of another format: for images that are taken to be raw because
+    /// they look like nothing else, lest a guest have a file of its choice opened as a backing file the next time.
+    #[must_use]
+    pub fn guarded(self) -> Self {
+        let Raw { files, size, read_only, pool } = self;
+        let files = match Arc::try_unwrap(files) {
+            Ok(f) => Arc::new(Files { guarded: true, ..f }),
+            Err(shared) => shared,
+        };
+        Raw { files, size, read_only, pool }
     }
 }
 
@@ -92,6 +106,17 @@ impl Files {
                 into.slice(len, into.len() - len).fill(0);
             }
             Op::Write { offset, from } => {
+                let (mut offset, mut from) = (offset, from);
+                if self.guarded && offset == 0 {
+                    // What is looked at is what is written, whatever the guest does to its memory meanwhile.
+                    let mut head = [0; SECTOR as usize];
+                    let n = from.read(0, &mut head);
+                    if image::looks_foreign(&head[..n]) {
+                        return Err(IoError::Host(rustix::io::Errno::PERM.raw_os_error()));
+                    }
+                    file.write_all_at(&head[..n], 0)?;
+                    (offset, from) = (n as u64, from.slice(n as u64, from.len() - n as u64));
+                }
                 let len = self.transfer(|f| from.write_to_file(f.as_fd(), offset))?;
                 if len != from.len() {
                     return Err(IoError::NoSpace);
@@ -158,5 +183,52 @@ impl Disk for Raw {
 
     fn drain(&self) {
         self.pool.drain();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+
+    use super::*;
+    use crate::testing::{Model, memory, wait};
+
+    #[test]
+    fn all_ways_of_caching_keep_what_is_written() {
+        let path = std::env::temp_dir().join(format!("rhyp-raw-{}", std::process::id()));
+        let bytes: Vec<u8> = (0..300 * 512u32).map(|n| (n / 512) as u8).collect();
+        for (n, cache) in
+            [Cache::Writeback, Cache::Writethrough, Cache::None, Cache::Unsafe].iter().enumerate()
+        {
+            // A last part of a sector does not count.
+            File::create(&path).unwrap().write_all(&[&bytes[..], &[7; 100]].concat()).unwrap();
+            let open = |flags| File::options().read(true).write(true).custom_flags(flags).open(&path);
+            let direct = if *cache == Cache::None { open(nix::libc::O_DIRECT).ok() } else { None };
+            let disk = Raw::with_cache(open(0).unwrap(), direct, false, *cache).unwrap();
+            let ram = memory();
+            Model::new(&disk, &ram, bytes.clone()).work(300, n as u64 + 1);
+            let read_only = Raw::new(open(0).unwrap(), true).unwrap();
+            let op = Op::WriteZeroes { offset: 0, len: 512, unmap: false };
+            assert_eq!(wait(&read_only, op), Err(IoError::ReadOnly));
+        }
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_guest_cannot_make_a_raw_image_look_like_another() {
+        let path = std::env::temp_dir().join(format!("rhyp-guard-{}", std::process::id()));
+        File::create(&path).unwrap().set_len(4096).unwrap();
+        let file = File::options().read(true).write(true).open(&path).unwrap();
+        let disk = Raw::new(file, false).unwrap().guarded();
+        let ram = memory();
+        for (first, allowed) in [(&b"QFI\xfb"[..], false), (b"QFI\xfa", true), (b"KDMV", false)] {
+            let mut from = mem::Pieces::new(ram.clone());
+            from.push(100, 512).unwrap();
+            from.write(0, first);
+            assert_eq!(wait(&disk, Op::Write { offset: 512, from: from.clone() }), Ok(()));
+            assert_eq!(wait(&disk, Op::Write { offset: 0, from }).is_ok(), allowed);
+        }
+        std::fs::remove_file(&path).unwrap();
     }
 }

@@ -176,7 +176,8 @@ fn open_disk(w: &Wanted, file: File, writes: bool) -> Result<Arc<dyn Disk>, Fail
             };
             // Some file systems have no way past the cache: then it is used.
             let direct = (w.cache == Cache::None).then(past_cache).and_then(Result::ok);
-            Arc::new(Raw::with_cache(file, direct, !writes, w.cache).map_err(|e| failure(w, e))?)
+            let raw = Raw::with_cache(file, direct, !writes, w.cache).map_err(|e| failure(w, e))?;
+            Arc::new(if w.format.is_none() { raw.guarded() } else { raw })
         }
         Format::Qcow2 => {
             let opened = Qcow2::open(file, &w.path, !writes, w.cache);
