@@ -50,6 +50,10 @@ pub fn register(suite: &mut Suite) {
         ("nobody_at_the_socket", &["--net", "socket=/nonexistent/s"], &["/nonexistent/s", "listen"]),
         ("bad_forwarding", &["--net", "user,hostfwd=tcp:22"], &["hostfwd=tcp:127.0.0.1:2222-:22"]),
         ("unknown_option", &["--kernell", "x"], &["--kernell"]),
+        ("missing_disk", &["--disk", "/nonexistent/d.img"], &["/nonexistent/d.img", "no such file"]),
+        ("unknown_disk_format", &["--disk", "x,format=vmdk"], &["vmdk", "raw or qcow2"]),
+        ("unknown_disk_bus", &["--disk", "x,bus=ide"], &["ide", "virtio or vscsi"]),
+        ("unknown_disk_word", &["--disk", "x,read-only"], &["read-only"]),
     ];
     for &(name, options, words) in NUMBERS {
         suite.add_for(Peer::Rhyp, &format!("cli::{name}"), true, move |case, images| {

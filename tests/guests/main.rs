@@ -6,6 +6,7 @@
 
 mod cli;
 mod disk_boot;
+mod disks;
 mod life;
 mod matrix;
 mod net;
@@ -28,6 +29,11 @@ pub struct Suite {
 }
 
 impl Suite {
+    /// Whether all tests were asked for.
+    pub fn all(&self) -> bool {
+        self.all
+    }
+
     /// The guests there are.
     pub fn images(&self) -> &Images {
         &self.images
@@ -112,6 +118,7 @@ fn run() -> Result<ExitCode> {
         matrix::covers_every_pair().map_err(|error| Failed::from(error.to_string()))
     }));
     cli::register(&mut suite);
+    disks::register(&mut suite);
     life::register(&mut suite);
     userland::register(&mut suite);
     virtio::register(&mut suite);

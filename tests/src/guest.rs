@@ -127,6 +127,17 @@ impl Guest {
         Ok(())
     }
 
+    /// Kills the process as no signal handler can prevent (SIGKILL); answers all that its console showed.
+    ///
+    /// # Errors
+    /// It cannot be waited for.
+    pub fn kill(&mut self) -> Result<String> {
+        self.child.kill().context("killing the process")?;
+        self.child.wait()?;
+        self.stdout.wait_end(Duration::from_secs(5));
+        Ok(self.stdout.text())
+    }
+
     /// Checks that the kernel raised no alarm so far.
     ///
     /// # Errors

@@ -70,6 +70,14 @@ impl Images {
         Ok(self.guests.programs()?)
     }
 
+    /// The tree with fio, for [`Initramfs::programs`].
+    ///
+    /// # Errors
+    /// Fetching failed.
+    pub fn fio(&self) -> Result<PathBuf> {
+        Ok(self.guests.fio()?)
+    }
+
     /// The Debian installer.
     ///
     /// # Errors

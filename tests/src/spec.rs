@@ -118,6 +118,8 @@ pub struct BootSpec {
     pub mmu: Mmu,
     /// Interrupt controller.
     pub irqchip: IrqChip,
+    /// More of rhyp's own options; the other peer does not get them.
+    pub rhyp_options: Vec<OsString>,
 }
 
 impl BootSpec {
@@ -133,6 +135,7 @@ impl BootSpec {
             memory: "1G".to_owned(),
             mmu: Mmu::Radix,
             irqchip: IrqChip::Xive,
+            rhyp_options: Vec::new(),
         }
     }
 
@@ -168,6 +171,7 @@ impl BootSpec {
         ] {
             arguments.extend([option.into(), value.into()]);
         }
+        arguments.extend(self.rhyp_options.iter().cloned());
         arguments
     }
 

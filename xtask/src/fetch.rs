@@ -18,6 +18,7 @@ pub fn all() -> Result<()> {
     println!("installer: {}", guests.installer()?.vmlinux.display());
     println!("tools: {}", guests.tools()?.display());
     println!("programs: {}", guests.programs()?.display());
+    println!("fio: {}", guests.fio()?.display());
     println!("demo: {}", guests.demo()?.initrd.display());
     Ok(())
 }

@@ -42,6 +42,7 @@ fn run() -> Result<()> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
         ["test", options @ ..] => test::run(root, &test::Options::parse(options)?),
+        ["bench", "--io", options @ ..] => bench::io::run(root, options),
         ["bench", options @ ..] => bench::run(root, &bench::Options::parse(options)?),
         ["lint"] => lint::run(root),
         ["guests"] => fetch::all(),

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{Error, ErrorKind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
@@ -78,6 +79,11 @@ fn with_buffer<T>(len: u64, work: impl FnOnce(&mut Vec<u8>) -> T) -> T {
 impl Qcow2 {
     /// Opens an image. `path` is where `file` is, for names in the image that are relative to it.
     pub fn open(file: File, path: &Path, read_only: bool, cache: Cache) -> std::io::Result<Self> {
+        let opened = catch_unwind(AssertUnwindSafe(|| Self::try_open(file, path, read_only, cache)));
+        opened.unwrap_or_else(|_| Err(Error::new(ErrorKind::InvalidData, "it is damaged")))
+    }
+
+    fn try_open(file: File, path: &Path, read_only: bool, cache: Cache) -> std::io::Result<Self> {
         let direct = cache == Cache::None;
         let options = StorageOpenOptions::new().filename(path).write(!read_only);
         // Past the page cache only if the file was opened so: a second descriptor is.
@@ -207,7 +213,11 @@ impl Disk for Qcow2 {
             return done(Err(e));
         }
         let inner = self.inner.clone();
-        self.pool.run(move || done(inner.carry_out(op)));
+        self.pool.run(move || {
+            // Tables that contradict each other may surprise the library: then it is the request that fails.
+            let result = catch_unwind(AssertUnwindSafe(|| inner.carry_out(op)));
+            done(result.unwrap_or(Err(IoError::Host(nix::libc::EIO))));
+        });
     }
 
     fn read_now(&self, offset: u64, out: &mut [u8]) -> Result<(), IoError> {

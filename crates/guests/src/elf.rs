@@ -8,13 +8,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// Where the run-time linker of Debian's ppc64el looks, and systemd's private libraries.
+/// Where the run-time linker of Debian's ppc64el looks, and the private libraries of systemd and Ceph.
 const LIBRARY_DIRECTORIES: &[&str] = &[
     "lib/powerpc64le-linux-gnu",
     "usr/lib/powerpc64le-linux-gnu",
     "lib/systemd",
     "usr/lib/systemd",
     "usr/lib/powerpc64le-linux-gnu/systemd",
+    "usr/lib/powerpc64le-linux-gnu/ceph",
 ];
 
 /// Longest chain of symbolic links that is followed.

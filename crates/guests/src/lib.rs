@@ -232,6 +232,14 @@ impl Guests {
         self.tree("programs", &["python3", "gcc", "openssl", "xz-utils", "sqlite3", "stress-ng"])
     }
 
+    /// fio with its libraries: what measures and checks disks.
+    ///
+    /// # Errors
+    /// As [`Guests::kernel`].
+    pub fn fio(&self) -> Result<PathBuf> {
+        self.tree("fio", &["fio"])
+    }
+
     /// Kernel and initramfs of the demonstration: mounts, a banner, a root shell with job control.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! slower in between slows all of them; medians over the rounds are compared. A benchmark's checksum must be the same
 //! everywhere, and what a guest's clock says of a whole set is compared with the host's.
 
+pub mod io;
 mod machine;
 mod options;
 mod programs;

@@ -18,7 +18,9 @@ pub const USAGE: &str = "\
     --rounds N     rounds to take the medians of (5)
     --only SET[/NAME]  only this set (boot, integer, float, vector, system, smp, programs), or what
                    NAME occurs in; repeatable
-    --json         print the table as JSON";
+    --json         print the table as JSON
+    --io [DISK]..  disks instead: fio on vscsi-raw, virtio-raw, vscsi-qcow2, virtio-qcow2 beside QEMU
+                   (--rounds N, --seconds N a job, --no-peer)";
 
 /// What was asked for.
 #[derive(Debug, PartialEq, Eq)]
