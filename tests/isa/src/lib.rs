@@ -9,6 +9,7 @@
 pub mod engines;
 pub mod errata;
 pub mod lockstep;
+pub mod models;
 pub mod peer;
 pub mod recorded;
 pub mod rng;

@@ -10,6 +10,7 @@ use isa::Row;
 use isa_corpus::engines::Machine;
 use isa_corpus::errata::{self, Erratum};
 use isa_corpus::lockstep;
+use isa_corpus::models;
 use isa_corpus::peer::Peer;
 use isa_corpus::recorded::{self, Recorded, Results, Source};
 use isa_corpus::state::{End, Output, PARTS, differences};
@@ -156,6 +157,7 @@ fn check(rows: &[&'static Row], list: &[Erratum], o: &Options) -> Result<bool> {
     let all = recorded::read(&file())?;
     let mut machines = Machines::default();
     let (mut covered, mut vectors, mut listed, mut own) = (0, 0, 0, 0);
+    let mut modelled = (0, std::collections::BTreeSet::new());
     let mut bad: BTreeMap<&str, (u32, String)> = BTreeMap::new();
     for row in rows {
         let Some(results) = all.get(row.mnemonic) else {
@@ -187,6 +189,14 @@ fn check(rows: &[&'static Row], list: &[Erratum], o: &Options) -> Result<bool> {
                 fail("did not end".into());
                 continue;
             };
+            if let Some(e) = models::model(&v) {
+                modelled.0 += 1;
+                modelled.1.insert(row.mnemonic);
+                let d = models::wrong(&v, &a, e);
+                if !d.is_empty() {
+                    fail(format!("not as the model says\n{}", show(&d)));
+                }
+            }
             let x = a.digest() ^ results.digests[n as usize];
             if x != 0 {
                 let parts: Vec<&str> =
@@ -210,6 +220,11 @@ fn check(rows: &[&'static Row], list: &[Erratum], o: &Options) -> Result<bool> {
     println!("instructions covered: {covered} of {} defined", rows.len());
     println!(
         "vectors: {vectors} on each engine, {own} of them without a peer, {listed} where the peer differs for a listed reason"
+    );
+    println!(
+        "checked against an independent model too: {} vectors of {} instructions",
+        modelled.0,
+        modelled.1.len()
     );
     println!("mismatches: {failures} in {} instructions", bad.len());
     Ok(bad.is_empty())
