@@ -6,6 +6,7 @@
 
 pub mod balloon;
 pub mod blk;
+pub mod console;
 mod link;
 pub mod net;
 mod pci;

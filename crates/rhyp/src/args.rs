@@ -70,15 +70,6 @@ pub enum Irqchip {
     Dual,
 }
 
-/// Devices of `--device`.
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Device {
-    /// Random numbers.
-    VirtioRng,
-    /// A memory balloon.
-    VirtioBalloon,
-}
-
 /// How guest instructions are carried out.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accel {
@@ -135,10 +126,14 @@ pub struct MachineArgs {
     /// repeatable.
     #[arg(long = "share", value_name = "HOSTDIR=TAG")]
     pub shares: Vec<String>,
-    /// Another device: random numbers of the host's, or a balloon by which memory that the guest does not use goes back
-    /// to the host; repeatable.
-    #[arg(long = "device", value_enum, value_name = "virtio-rng|virtio-balloon")]
-    pub devices: Vec<Device>,
+    /// Another virtio device: random numbers of the host's; a balloon, by which memory that the guest does not use goes
+    /// back to the host; a console on a socket that one client at a time connects to; or one that another program
+    /// serves (vhost-user), of a kind by number or name (vsock, blk, net, ...). Repeatable.
+    #[arg(
+        long = "device",
+        value_name = "virtio-rng|virtio-balloon|virtio-console,unix=PATH|vhost-user,socket=PATH,kind=KIND[,queues=N]"
+    )]
+    pub devices: Vec<String>,
     /// Name of the partition.
     #[arg(long, value_name = "NAME", default_value = "rhyp")]
     pub name: String,

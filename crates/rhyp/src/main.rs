@@ -4,6 +4,7 @@
 mod args;
 mod console;
 mod demo;
+mod device;
 mod disk;
 mod error;
 mod image;

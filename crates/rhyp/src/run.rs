@@ -6,13 +6,10 @@ use std::sync::Arc;
 
 use partition::io::IoSlots;
 use partition::papr::{IrqChoice, MmuChoice, PartitionConfig};
-use partition::virtio::VirtioDevice;
-use partition::virtio::balloon::Balloon;
-use partition::virtio::rng::Rng;
 use partition::{Accel, JitOptions};
 use partition::{BootError, BootImages, MODELS, Model, Nvram, Outcome, Partition};
 
-use crate::args::{Device, Irqchip, MachineArgs, Mmu, RunArgs};
+use crate::args::{Irqchip, MachineArgs, Mmu, RunArgs};
 use crate::console::{Console, ConsoleKind};
 use crate::error::Failure;
 use crate::size;
@@ -77,12 +74,7 @@ pub fn start(
     let networks = crate::net::open_all(&m.nets, &m.name)?;
     let shares = crate::share::open_all(&m.shares)?;
     let mut extras = shares.devices.clone();
-    extras.extend(m.devices.iter().map(|d| -> Arc<dyn VirtioDevice> {
-        match d {
-            Device::VirtioRng => Arc::new(Rng::new()),
-            Device::VirtioBalloon => Arc::new(Balloon::new()),
-        }
-    }));
+    extras.extend(crate::device::open_all(&m.devices)?);
     let slots = IoSlots { disks, nics: networks.slots.clone(), extras };
     let console = Console::new(kind, on_output)?;
     let partition =
