@@ -9,10 +9,18 @@ pub struct CodeBuf {
     len: usize,
     /// Bytes from the start that were offered to the host for huge pages.
     huge: usize,
+    /// Bytes from the start that were dropped from the writable mapping.
+    dropped: usize,
 }
 
 /// Size of the host's huge pages.
 const HUGE: usize = 2 << 20;
+
+/// Bytes of code from which on huge pages are worth while: more than a boot needs.
+const MUCH: usize = 56 << 20;
+
+/// Bytes of code that are dropped from the writable mapping at a time.
+const DROP: usize = 8 << 20;
 
 // SAFETY: the mappings belong to this value alone and are reached through `&mut self` only (executing them is up to
 // `thunk`), so it may move between threads.
@@ -35,7 +43,7 @@ impl CodeBuf {
                 libc::munmap(rw, len);
                 return Err(e);
             }
-            let buf = CodeBuf { rw: rw.cast(), rx: rx.cast(), len, huge: 0 };
+            let buf = CodeBuf { rw: rw.cast(), rx: rx.cast(), len, huge: 0, dropped: 0 };
             // Nothing is in it yet; from here on no mapping is both writable and executable.
             if libc::mprotect(rx, len, libc::PROT_READ | libc::PROT_EXEC) != 0 {
                 return Err(std::io::Error::last_os_error());
@@ -50,11 +58,19 @@ impl CodeBuf {
         unsafe { std::slice::from_raw_parts_mut(self.rw, self.len) }
     }
 
-    /// Code is written up to `end`: give it huge pages of the host, which finds code of many megabytes with far fewer
-    /// looks at its page tables.
+    /// Code is written up to `end`: have the host keep it well.
+    ///
+    /// What was written is dropped from the writable mapping now and then, where every page would count as resident a
+    /// second time. Much code gets huge pages, which a host's processor finds with far fewer looks at its page tables;
+    /// little code is not worth the work.
     pub fn reach(&mut self, end: usize) {
-        // The first piece is filled in small steps by every program; then whole pieces are asked for at their begin.
-        while self.huge < end && self.huge + HUGE <= self.len && end > HUGE / 4 {
+        if end >= self.dropped + DROP && end < MUCH {
+            let len = (end - self.dropped) & !4095;
+            // SAFETY: a part of our own shared mapping, whose pages stay in the other one and come back when written.
+            unsafe { libc::madvise(self.rw.add(self.dropped).cast(), len, libc::MADV_DONTNEED) };
+            self.dropped += len;
+        }
+        if end >= MUCH && self.huge < end && self.huge + HUGE <= self.len {
             // SAFETY: advice about a part of our own mappings, whose contents stay as they are. A huge page needs one
             // small page that is there. What the host refuses only costs time.
             unsafe {

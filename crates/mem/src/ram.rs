@@ -40,14 +40,14 @@ pub struct GuestRam {
     drops: AtomicU64,
     dropped: Box<[AtomicU64]>,
     /// How often pages of each [`HUGE`] piece were asked for, up to [`BUSY`].
-    uses: Box<[AtomicU8]>,
+    uses: Box<[AtomicU32]>,
 }
 
 /// Size of the host's huge pages.
 const HUGE: u64 = 2 << 20;
 
 /// A piece of [`HUGE`] bytes whose pages were asked for this often is given a huge page of the host.
-const BUSY: u8 = 250;
+const BUSY: u32 = 1000;
 
 /// Newest dropped pages remembered.
 const DROPS: u64 = 1024;
@@ -105,7 +105,7 @@ impl GuestRam {
             reservation: (reservation, reserved),
             fd,
             flags: zeroed_u8(pages),
-            uses: zeroed_u8(size.div_ceil(HUGE) as usize),
+            uses: zeroed_u32(size.div_ceil(HUGE) as usize),
             versions: zeroed_u32(pages),
             drops: AtomicU64::new(0),
             dropped: (0..DROPS).map(|_| Default::default()).collect(),
