@@ -164,6 +164,12 @@ impl Partition {
             rtas_base: Some(rtas_base as u32),
             rng_seed: &Self::rng_seed(),
         });
+        // PCI functions are placed and described already: SLOF need not look for them.
+        let bridges: Vec<_> =
+            tree.walk().filter(|&n| tree.prop_str(n, "device_type") == Some("pci")).collect();
+        for bridge in bridges {
+            tree.set_empty(bridge, "qemu,phb-enumerated");
+        }
         tree.reserve(rtas_base, RTAS_ROOM);
         tree
     }

@@ -3,9 +3,9 @@
 use super::{Call, Row, row};
 use crate::rc::{RtasResult, Status};
 
-pub(super) const ROWS: &[Row] = &[row("ibm,set-tce-bypass", 2, 1, set_tce_bypass)];
+pub(super) const ROWS: &[Row] = &[row("ibm,set-tce-bypass", 2, 0, set_tce_bypass)];
 
-/// ( unit on -- status ): a virtual adapter's I/O addresses are real ones, as firmware wants it. An adapter's window has
+/// ( unit on -- ): a virtual adapter's I/O addresses are real ones, as firmware wants it. An adapter's window has
 /// the number of its unit.
 fn set_tce_bypass(c: &mut Call) -> RtasResult {
     let (unit, on) = (c.arg(0), c.arg(1) != 0);
