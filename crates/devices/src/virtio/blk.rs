@@ -27,6 +27,8 @@ mod request {
     pub const GET_ID: u32 = 8;
     pub const DISCARD: u32 = 11;
     pub const WRITE_ZEROES: u32 = 13;
+    /// A bit that drivers of old set in the type (SLOF's still does); it means nothing.
+    pub const BARRIER: u32 = 1 << 31;
 }
 
 /// Status bytes.
@@ -130,7 +132,7 @@ impl Inner {
         }
         let [k0, k1, k2, k3, _, _, _, _, s @ ..] = head;
         let offset = u64::from_le_bytes(s).checked_mul(SECTOR);
-        let op = match (u32::from_le_bytes([k0, k1, k2, k3]), offset) {
+        let op = match (u32::from_le_bytes([k0, k1, k2, k3]) & !request::BARRIER, offset) {
             (request::IN, Some(offset)) => Ok(Op::Read { offset, into: chain.writable.slice(0, room - 1) }),
             (request::OUT, Some(offset)) => {
                 let len = chain.readable.len() - HEAD;

@@ -20,10 +20,18 @@ for package in base-passwd $(cat /run/setup/preinsts); do
     DPKG_MAINTSCRIPT_PACKAGE="${package%:*}" "/var/lib/dpkg/info/$package.preinst" install ||
         give_up "the preparation of $package"
 done
+# The kernel makes its RAM disk when it is configured; that of all others need not be made a second time.
+once=/etc/initramfs-tools/update-initramfs.conf
+cp -p "$once" /run/once
+echo update_initramfs=no >"$once"
 unset DPKG_MAINTSCRIPT_NAME DPKG_MAINTSCRIPT_ARCH DPKG_ADMINDIR
 dpkg --force-unsafe-io --force-confold --configure --pending --status-fd 3 || give_up "dpkg --configure"
+cp -p /run/once "$once"
 
 say "step: installing the boot loader"
+# Without it the boot loader's menu would name the root file system by the disk's name on this bus.
+mkdir -p /dev/disk/by-uuid
+ln -sf "${disk}2" "/dev/disk/by-uuid/$(cat /run/setup/uuid)"
 grub-install --target=powerpc-ieee1275 --no-nvram "${disk}1" || give_up "grub-install"
 update-grub || give_up "update-grub"
 

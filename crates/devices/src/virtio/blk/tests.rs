@@ -59,6 +59,7 @@ fn requests_do_what_they_say() {
     assert_eq!(request(&mut d, request::DISCARD, 0, &[(DATA, 16, false)]).0, IOERR);
     assert_eq!(request(&mut d, request::DISCARD, 0, &[(DATA, 32, false)]).0, IOERR);
     assert_eq!(request(&mut d, 99, 0, &[]).0, UNSUPP);
+    assert_eq!(request(&mut d, request::IN | request::BARRIER, 0, &[(DATA, 512, true)]).0, OK);
     for (sector, len) in [(SECTORS, 512), (SECTORS - 1, 1024), (u64::MAX, 512), (u64::MAX >> 9, 512), (0, 5)]
     {
         assert_eq!(request(&mut d, request::IN, sector, &[(DATA, len, true)]).0, IOERR);
