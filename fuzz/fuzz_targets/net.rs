@@ -3,6 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use net::finish::{finish, layers, prepare_checksum, raise_announced_segment, split_datagrams};
+use net::join::Joiner;
 use net::stream::Deframer;
 use net::{Gso, MAX_FRAME, Offload};
 
@@ -39,6 +40,8 @@ fuzz_target!(|data: &[u8]| {
     // The stream comes in pieces of one size.
     let piece = 1 + claim[1] as usize * 16;
     let mut frames = Deframer::default();
+    let mut joiner = Joiner::default();
+    let mut out = |f: &[u8], o: Offload| assert!(finish(f, o, &mut |_| {}));
     let mut rest = data;
     while !rest.is_empty() {
         let room = frames.room();
@@ -54,9 +57,11 @@ fuzz_target!(|data: &[u8]| {
                 Ok(Some(f)) => {
                     assert!(f.len() <= MAX_FRAME);
                     frame(f, *claim);
+                    joiner.add(f, &mut out);
                 }
             }
             frames.next();
         }
     }
+    joiner.flush(&mut out);
 });

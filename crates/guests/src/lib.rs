@@ -240,6 +240,14 @@ impl Guests {
         self.tree("fio", &["fio"])
     }
 
+    /// iperf3 with its libraries, to measure networks.
+    ///
+    /// # Errors
+    /// As [`Guests::kernel`].
+    pub fn iperf(&self) -> Result<PathBuf> {
+        self.tree("iperf", &["iperf3"])
+    }
+
     /// Kernel and initramfs of the demonstration: mounts, a banner, a root shell with job control.
     ///
     /// # Errors

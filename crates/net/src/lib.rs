@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod finish;
+pub mod join;
 pub mod passt;
 pub mod socket;
 pub mod stream;

@@ -11,6 +11,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::io::Errno;
 
 use crate::finish::{finish, layers, raise_announced_segment};
+use crate::join::Joiner;
 use crate::{Gso, MAX_FRAME, Nic, Offload, Port};
 
 /// Bytes of a length.
@@ -171,8 +172,17 @@ impl Port for Stream {
 
     fn send(&self, frame: &[u8], offload: Offload) {
         match self.inner.peer {
-            Peer::Plain => {
+            Peer::Plain if offload.gso == Gso::None => {
                 finish(frame, offload, &mut |f| self.inner.write(f));
+            }
+            // All segments go in one system call.
+            Peer::Plain => {
+                let mut all = Vec::with_capacity(frame.len() + frame.len() / 8);
+                finish(frame, offload, &mut |f| {
+                    all.extend_from_slice(&(f.len() as u32).to_be_bytes());
+                    all.extend_from_slice(f);
+                });
+                self.inner.put(&[], &all);
             }
             Peer::Passt => self.inner.to_passt(frame, offload),
         }
@@ -223,28 +233,28 @@ impl Inner {
 
     /// Puts a frame into the stream, whole or not at all.
     fn write(&self, frame: &[u8]) {
-        if frame.is_empty() || frame.len() > MAX_FRAME {
-            return;
+        if !frame.is_empty() && frame.len() <= MAX_FRAME {
+            self.put(&(frame.len() as u32).to_be_bytes(), frame);
         }
+    }
+
+    /// Puts bytes into the stream, all or none.
+    fn put(&self, head: &[u8], body: &[u8]) {
         let mut unsent = lock(&self.unsent);
         if !self.flush(&mut unsent) && (!self.wait_for_room() || !self.flush(&mut unsent)) {
             return;
         }
-        let length = (frame.len() as u32).to_be_bytes();
         let mut tries = 0;
         loop {
-            match rustix::io::writev(&self.fd, &[IoSlice::new(&length), IoSlice::new(frame)]) {
+            match rustix::io::writev(&self.fd, &[IoSlice::new(head), IoSlice::new(body)]) {
                 Ok(n) => {
-                    let (head, body) = (n.min(LENGTH), n.saturating_sub(LENGTH));
-                    if body < frame.len() {
-                        unsent.extend_from_slice(&length[head..]);
-                        unsent.extend_from_slice(&frame[body..]);
-                        if !self.wait_for_room() || !self.flush(&mut unsent) {
-                            // The receiving thread goes on with it.
-                            self.wake();
-                        }
-                    }
+                    unsent.extend_from_slice(&head[n.min(head.len())..]);
+                    unsent.extend_from_slice(&body[n.saturating_sub(head.len()).min(body.len())..]);
                     self.congested.store(false, Ordering::Relaxed);
+                    if !self.flush(&mut unsent) && (!self.wait_for_room() || !self.flush(&mut unsent)) {
+                        // The receiving thread goes on with it.
+                        self.wake();
+                    }
                     return;
                 }
                 Err(Errno::INTR) => {}
@@ -327,19 +337,32 @@ impl Inner {
             }
             return Ok(());
         };
-        while let Some(frame) = frames.peek()? {
-            if !self.deliver(&*nic, frame) {
-                nic.done();
-                if self.stop.load(Ordering::Acquire) {
-                    return Ok(());
-                }
-                self.poll(PollFlags::empty(), Some(100), true);
-                continue;
+        let joins = self.peer == Peer::Plain && nic.takes_offloads();
+        let mut joiner = Joiner::default();
+        let mut wait = |f: &[u8], o: Offload| self.wait_until_taken(&*nic, || nic.deliver(f, o));
+        let result = loop {
+            match frames.peek() {
+                Ok(Some(frame)) if joins => joiner.add(frame, &mut wait),
+                Ok(Some(frame)) => self.wait_until_taken(&*nic, || self.deliver(&*nic, frame)),
+                Ok(None) => break Ok(()),
+                Err(e) => break Err(e),
             }
             frames.next();
-        }
+        };
+        joiner.flush(&mut wait);
         nic.done();
-        Ok(())
+        result
+    }
+
+    /// Until the adapter takes a frame, or all ends.
+    fn wait_until_taken(&self, nic: &dyn Nic, mut deliver: impl FnMut() -> bool) {
+        while !deliver() {
+            nic.done();
+            if self.stop.load(Ordering::Acquire) {
+                return;
+            }
+            self.poll(PollFlags::empty(), Some(100), true);
+        }
     }
 
     fn deliver(&self, nic: &dyn Nic, frame: &[u8]) -> bool {

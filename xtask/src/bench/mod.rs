@@ -6,6 +6,7 @@
 
 pub mod io;
 mod machine;
+pub mod net;
 mod options;
 mod programs;
 mod table;

@@ -20,7 +20,9 @@ pub const USAGE: &str = "\
                    NAME occurs in; repeatable
     --json         print the table as JSON
     --io [DISK]..  disks instead: fio on vscsi-raw, virtio-raw, vscsi-qcow2, virtio-qcow2 beside QEMU
-                   (--rounds N, --seconds N a job, --no-peer)";
+                   (--rounds N, --seconds N a job, --no-peer)
+    --net          networks instead: iperf3 between guest and host and between guests, beside QEMU
+                   (--rounds N, --seconds N a transfer, --rhyp FILE, --no-peer)";
 
 /// What was asked for.
 #[derive(Debug, PartialEq, Eq)]
