@@ -134,6 +134,13 @@ pub struct MachineArgs {
         value_name = "virtio-rng|virtio-balloon|virtio-console,unix=PATH|vhost-user,socket=PATH,kind=KIND[,queues=N]"
     )]
     pub devices: Vec<String>,
+    /// Orders for the guest's cloud-init (its NoCloud data source), as a small read-only disk.
+    #[arg(long, value_name = "USER-DATA[,meta-data=FILE][,network-config=FILE]")]
+    pub cloud_init: Option<String>,
+    /// Another device: random numbers of the host's, or a balloon by which memory that the guest does not use goes back
+    /// to the host; repeatable.
+    #[arg(long = "device", value_enum, value_name = "virtio-rng|virtio-balloon")]
+    pub devices: Vec<Device>,
     /// Name of the partition.
     #[arg(long, value_name = "NAME", default_value = "rhyp")]
     pub name: String,

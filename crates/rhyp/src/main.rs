@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod cloud_init;
 mod console;
 mod demo;
 mod device;

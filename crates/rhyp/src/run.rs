@@ -70,7 +70,10 @@ pub fn start(
         None => Nvram::volatile(),
         Some(p) => Nvram::open(p).map_err(|e| Failure::usage(format!("--nvram {}: {e}", p.display())))?,
     };
-    let disks = crate::disk::open_all(&m.disks)?;
+    let mut disks = crate::disk::open_all(&m.disks)?;
+    if let Some(orders) = &m.cloud_init {
+        disks.push(crate::cloud_init::open(orders, &m.name)?);
+    }
     let networks = crate::net::open_all(&m.nets, &m.name)?;
     let shares = crate::share::open_all(&m.shares)?;
     let mut extras = shares.devices.clone();
