@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod cli;
+mod cloud_init;
 mod disk_boot;
 mod disks;
 mod life;
@@ -118,6 +119,7 @@ fn run() -> Result<ExitCode> {
         matrix::covers_every_pair().map_err(|error| Failed::from(error.to_string()))
     }));
     cli::register(&mut suite);
+    cloud_init::register(&mut suite);
     disks::register(&mut suite);
     life::register(&mut suite);
     userland::register(&mut suite);
