@@ -137,10 +137,6 @@ pub struct MachineArgs {
     /// Orders for the guest's cloud-init (its NoCloud data source), as a small read-only disk.
     #[arg(long, value_name = "USER-DATA[,meta-data=FILE][,network-config=FILE]")]
     pub cloud_init: Option<String>,
-    /// Another device: random numbers of the host's, or a balloon by which memory that the guest does not use goes back
-    /// to the host; repeatable.
-    #[arg(long = "device", value_enum, value_name = "virtio-rng|virtio-balloon")]
-    pub devices: Vec<Device>,
     /// Name of the partition.
     #[arg(long, value_name = "NAME", default_value = "rhyp")]
     pub name: String,

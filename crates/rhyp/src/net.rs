@@ -64,7 +64,7 @@ fn parse(arg: &str) -> Result<Wanted, Failure> {
         ("tap" | "switch" | "socket", None) => return Err(wrong(format!("a name is missing: {kind}=..."))),
         ("vhost-user", _) => {
             return Err(wrong(
-                "networks behind vhost-user are not there yet; right would be socket=PATH".into(),
+                "a network that another program serves is --device vhost-user,socket=PATH,kind=net".into(),
             ));
         }
         _ => return Err(wrong(format!("'{first}' is unknown; right would be {RIGHT}"))),
