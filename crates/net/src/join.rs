@@ -172,14 +172,14 @@ mod tests {
     #[test]
     fn what_does_not_belong_together_stays_apart() {
         let parts = cut(&tcp(false, 6000, 0x10, &[]), 1000);
-        let ip = 14;
+        const IP: usize = 14;
         let edits: [fn(&mut Vec<u8>); 6] = [
-            |f| f[ip + 8] = 63,
-            |f| f[ip + 15] = 9,
-            |f| f[ip + 20] = 1,
-            |f| f[ip + 20 + 7] ^= 1,
-            |f| f[ip + 20 + 11] ^= 1,
-            |f| f[ip + 20 + 13] |= 0x20,
+            |f| f[IP + 8] = 63,
+            |f| f[IP + 15] = 9,
+            |f| f[IP + 20] = 1,
+            |f| f[IP + 20 + 7] ^= 1,
+            |f| f[IP + 20 + 11] ^= 1,
+            |f| f[IP + 20 + 13] |= 0x20,
         ];
         for edit in edits {
             let mut odd = parts.clone();
