@@ -52,7 +52,7 @@ pub fn register(suite: &mut Suite) {
         ("unknown_option", &["--kernell", "x"], &["--kernell"]),
         ("missing_disk", &["--disk", "/nonexistent/d.img"], &["/nonexistent/d.img", "no such file"]),
         ("unknown_disk_format", &["--disk", "x,format=vmdk"], &["vmdk", "raw or qcow2"]),
-        ("unknown_disk_bus", &["--disk", "x,bus=ide"], &["ide", "virtio or vscsi"]),
+        ("unknown_disk_bus", &["--disk", "x,bus=ide"], &["ide", "virtio, vscsi or virtio-scsi"]),
         ("unknown_disk_word", &["--disk", "x,read-only"], &["read-only"]),
     ];
     for &(name, options, words) in NUMBERS {

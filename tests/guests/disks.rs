@@ -1,4 +1,5 @@
-//! Disks: what guests read and write, other programs' images, bad images, and what a killed host process leaves.
+//! Disks: what guests read and write, other programs' images, bad images, and what a killed host process leaves
+//! (`$RHYP_LIVES` kills of each format).
 
 use crate::Suite;
 use anyhow::{Context, Result, bail, ensure};
@@ -25,8 +26,10 @@ pub fn register(suite: &mut Suite) {
             vscsi(case, images, version)
         });
     }
+    suite.add_for(Peer::Rhyp, "disks::nothing_is_lost_without_a_flush", true, unflushed);
     suite.add_for(Peer::Rhyp, "disks::locks_are_those_of_the_other_tools", true, locks);
-    let lives = if suite.all() { 50 } else { 2 };
+    let lives = std::env::var("RHYP_LIVES").ok().and_then(|text| text.parse().ok());
+    let lives = lives.unwrap_or(if suite.all() { 50 } else { 2 });
     for format in ["qcow2", "raw"] {
         if have("mke2fs") && have("qemu-img") {
             let name = format!("disks::kills_lose_nothing_{format}");
@@ -115,6 +118,35 @@ echo POWERING-OFF; poweroff -f
     ensure!(std::fs::read(&a)? == bytes, "the image does not hold what the guest wrote");
     ensure!(std::fs::read(&b)? == [7; 1 << 20], "the read-only image was changed");
     ensure!(std::fs::read(&s)? == vec![0x55; 1 << 20], "the snapshot's image was changed");
+    Ok(())
+}
+
+/// A guest that leaves without a flush loses nothing all the same.
+fn unflushed(case: &mut Case, images: &Images) -> Result<()> {
+    if !have("qemu-img") {
+        return Ok(());
+    }
+    let kernel = kernel(images, KernelVersion::V6_12)?;
+    let script = format!(
+        r#"{HELPERS}
+wait_for vda
+yes never-flushed | head -c 3000000 | dd of=/dev/vda bs=4096 iflag=fullblock oflag=direct 2>/dev/null
+poweroff -f
+"#
+    );
+    let initrd = images.write("disks-unflushed", &images.userland(&script).modules(kernel, MODULES)?)?;
+    let (image, raw) = (case.file("qcow2", &[])?, case.file("raw", &[])?);
+    let name = |p: &Path| p.to_string_lossy().into_owned();
+    tool("qemu-img", &["create", "-q", "-f", "qcow2", &name(&image), "8M"])?;
+    let mut spec = BootSpec::new(&kernel.vmlinux, &initrd);
+    spec.rhyp_options.extend(disk(&image, ""));
+    let mut guest = case.boot(&spec)?;
+    guest.ends(Outcome::PowerOff)?;
+    guest.is_healthy()?;
+    tool("qemu-img", &["check", "-q", &name(&image)])?;
+    tool("qemu-img", &["convert", "-O", "raw", &name(&image), &name(&raw)])?;
+    let want: Vec<u8> = b"never-flushed\n".iter().copied().cycle().take(3_000_000 / 4096 * 4096).collect();
+    ensure!(std::fs::read(&raw)?.starts_with(&want), "what was written is not there");
     Ok(())
 }
 

@@ -25,6 +25,9 @@ use crate::firmware_disks::FirmwareDisk;
 /// Unit address of the first virtual Ethernet adapter.
 const VETH_UNIT: u32 = 0x7100_0200;
 
+/// Most disks with [`DiskBus::Vscsi`].
+pub const MOST_VSCSI: usize = vscsi::MAX_UNITS;
+
 /// Where a disk is attached.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DiskBus {

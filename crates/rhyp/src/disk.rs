@@ -6,11 +6,14 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use partition::block::{Cache, Disk, Format, Overlay, Qcow2, Raw, image};
+use partition::block::{Cache, Disk, Format, Op, Overlay, Qcow2, Raw, image};
 use partition::io::{DiskBus, DiskSlot};
 use rustix::fs::OFlags;
 
 use crate::error::Failure;
+
+/// Most disks of the virtual SCSI adapter.
+const MOST_VSCSI: usize = partition::io::MOST_VSCSI;
 
 /// What one `--disk` says.
 #[derive(Debug, PartialEq, Eq)]
@@ -120,10 +123,30 @@ pub fn open_all(args: &[String]) -> Result<Vec<DiskSlot>, Failure> {
             return Err(failure(&w, "the same image is given twice; with readonly or snapshot it could be"));
         }
         seen.push((id, writes));
+        if w.bus == DiskBus::Vscsi
+            && slots.iter().filter(|s: &&DiskSlot| s.bus == w.bus).count() >= MOST_VSCSI
+        {
+            return Err(failure(&w, format!("there can be no more than {MOST_VSCSI} disks on bus=vscsi")));
+        }
         let disk = open_disk(&w, file, writes)?;
         slots.push(DiskSlot { disk, bus: w.bus, cdrom: w.cdrom });
     }
     Ok(slots)
+}
+
+/// Waits for what is under way and makes all that was written stable: a guest may have left without a flush.
+pub fn finish(slots: &[DiskSlot]) -> Result<(), Failure> {
+    for slot in slots.iter().filter(|s| !s.disk.read_only()) {
+        slot.disk.drain();
+        let (tell, hear) = std::sync::mpsc::channel();
+        slot.disk.submit(Op::Flush, Box::new(move |r| tell.send(r).unwrap_or_default()));
+        if let Ok(Err(e)) = hear.recv() {
+            return Err(Failure::internal(format!(
+                "--disk: what the guest wrote last is not on the disk: {e}"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn failure(w: &Wanted, what: impl std::fmt::Display) -> Failure {

@@ -88,6 +88,7 @@ pub fn start(
     let outcome = partition.run(m.no_reboot);
     drop(guard);
     let elapsed = started.elapsed();
+    crate::disk::finish(&slots.disks)?;
     statistics(m, &partition, elapsed)?;
     match outcome.map_err(boot_failure)? {
         Outcome::PoweredOff | Outcome::Stopped => Ok(ExitCode::SUCCESS),
