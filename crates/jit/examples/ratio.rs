@@ -1,4 +1,4 @@
-//! Speed of the translator against the interpreter on small programs.
+//! Speed of the translator, with and without its second tier, against the interpreter on small programs.
 
 #[path = "../tests/pair/mod.rs"]
 mod pair;
@@ -6,6 +6,7 @@ mod pair;
 use std::time::Instant;
 
 use arch::{Exit, msr};
+use jit::{Jit, Options, Tier2Options};
 use pair::{Pair, SC1};
 
 fn programs() -> Vec<(&'static str, Vec<u32>)> {
@@ -78,30 +79,47 @@ fn programs() -> Vec<(&'static str, Vec<u32>)> {
     ]
 }
 
+/// A pair with the program loaded.
+fn pair(code: &[u32], o: Options) -> Pair {
+    let mut p = Pair::new("power9", false);
+    p.jit = Jit::new(&o).unwrap();
+    p.load(0x1000, code);
+    p.both(|c| {
+        c.set_msr(c.st.msr | msr::FP | msr::VEC | msr::VSX);
+        c.st.gpr[1] = 0x8000;
+        c.st.gpr[6] = 0x101c;
+        c.st.vsr[2] = (1.25f64.to_bits() as u128) << 64;
+        c.st.vsr[3] = (0.75f64.to_bits() as u128) << 64;
+    });
+    p
+}
+
 fn main() {
-    println!("{:24} {:>12} {:>12} {:>7}", "program", "interp M/s", "jit M/s", "ratio");
+    println!(
+        "{:24} {:>10} {:>10} {:>10} {:>8} {:>8}",
+        "program", "interp M/s", "tier 1 M/s", "tier 2 M/s", "1/interp", "2/1"
+    );
     for (name, code) in programs() {
-        let mut p = Pair::new("power9", false);
-        p.load(0x1000, &code);
-        p.both(|c| {
-            c.set_msr(c.st.msr | msr::FP | msr::VEC | msr::VSX);
-            c.st.gpr[1] = 0x8000;
-            c.st.gpr[6] = 0x101c;
-            c.st.vsr[2] = (1.25f64.to_bits() as u128) << 64;
-            c.st.vsr[3] = (0.75f64.to_bits() as u128) << 64;
-        });
+        let tier2 = |threshold| Tier2Options { threshold, ..Tier2Options::default() };
+        let mut p = pair(&code, Options { tier2: tier2(0), ..Options::default() });
+        let mut q = pair(&code, Options { tier2: tier2(100_000), ..Options::default() });
         let t = Instant::now();
         while p.interp.run(&mut p.a, 1_000_000_000) != Exit::Stop {}
         let x = t.elapsed().as_secs_f64();
         let t = Instant::now();
         while p.jit.run(&mut p.b, 1_000_000_000) != Exit::Stop {}
         let y = t.elapsed().as_secs_f64();
-        let d = pair::differences(&p.a, &p.b);
-        assert!(d.is_empty(), "{name}: {d:?}");
+        let t = Instant::now();
+        while q.jit.run(&mut q.b, 1_000_000_000) != Exit::Stop {}
+        let z = t.elapsed().as_secs_f64();
+        for b in [&p.b, &q.b] {
+            let d = pair::differences(&p.a, b);
+            assert!(d.is_empty(), "{name}: {d:?}");
+        }
         let n = p.a.retired as f64 / 1e6;
-        println!("{name:24} {:12.0} {:12.0} {:7.2}", n / x, n / y, x / y);
+        println!("{name:24} {:10.0} {:10.0} {:10.0} {:8.2} {:8.2}", n / x, n / y, n / z, x / y, y / z);
         if std::env::args().any(|a| a == "-v") {
-            println!("{:?}", p.jit.stats());
+            println!("{:?}", q.jit.stats());
         }
     }
 }

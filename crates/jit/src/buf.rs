@@ -102,3 +102,13 @@ impl Drop for CodeBuf {
         }
     }
 }
+
+/// Let the calling thread have what processor time others leave.
+#[cfg(feature = "tier2")]
+pub fn be_nice() {
+    // SAFETY: plain system calls that change this thread's priority; one that fails changes nothing.
+    unsafe {
+        let me = libc::syscall(libc::SYS_gettid) as libc::id_t;
+        libc::setpriority(libc::PRIO_PROCESS, me, 10);
+    }
+}

@@ -142,6 +142,29 @@ impl Cache {
         n
     }
 
+    /// Enter exits of code that is not a block, made from the page at `page`.
+    #[cfg(feature = "tier2")]
+    pub fn add_exits(&mut self, page: u64, exits: &[ExitPoint]) {
+        let home = (page >> 12) as u32;
+        self.exits.extend(exits.iter().map(|&point| ExitRecord { point, home, next: NONE, linked: false }));
+    }
+
+    /// Let block `n` be the code at offset `code`, address `at`; `patch` is called for each exit that jumps to it.
+    #[cfg(feature = "tier2")]
+    pub fn replace(&mut self, n: u32, code: usize, at: u64, mut patch: impl FnMut(&ExitPoint)) {
+        let b = &mut self.blocks[n as usize];
+        b.code = code as u32;
+        let e = &mut self.table[slot(b.tag)];
+        if e.tag == b.tag {
+            e.code = at;
+        }
+        let mut x = b.incoming;
+        while let Some(r) = self.exits.get(x as usize) {
+            patch(&r.point);
+            x = r.next;
+        }
+    }
+
     /// Note a page whose code is of `version`.
     pub fn add_page(&mut self, page: u64, version: u32) {
         self.pages.insert(page, Page { version, blocks: Vec::new() });

@@ -233,6 +233,8 @@ pub struct Emit<'a> {
     pub(crate) avx: bool,
     /// AES and carry-less multiplication.
     pub(crate) crypto: bool,
+    /// Counters of backward branches by exit, and where they begin; none: no counting.
+    pub(crate) heat: (&'a mut [u32], u32),
 }
 
 const ENTRY: i32 = std::mem::size_of::<mem::TlbEntry>() as i32;
@@ -303,6 +305,7 @@ impl<'a> Emit<'a> {
             bmi2,
             avx,
             crypto,
+            heat: (&mut [], 0),
         }
     }
 
@@ -464,7 +467,7 @@ impl<'a> Emit<'a> {
     }
 
     /// Go on at `rel` (relative to the page) with `done` more instructions complete.
-    fn exit(&mut self, rel: i64, done: u32, poll: bool) {
+    pub(crate) fn exit(&mut self, rel: i64, done: u32, poll: bool) {
         self.put_late();
         let id = (self.first_exit + self.l.exits.len()) as u32;
         let inside = (0..4096).contains(&rel);
@@ -477,6 +480,8 @@ impl<'a> Emit<'a> {
         if poll {
             self.poll(&mut to_stub);
         }
+        // Before the page changes: what leaves is relative to the old one.
+        let hot = if poll { self.count(id) } else { None };
         if !inside {
             self.a.load(RAX, thunk::engine(slot::BASE));
             self.a.alui(Alu::Add, true, RAX, (rel & !4095) as i32);
@@ -514,7 +519,23 @@ impl<'a> Emit<'a> {
             self.a.patch(l, at);
             at as u32
         });
+        if let Some(h) = hot {
+            self.a.here(h);
+            self.a.movi32(RAX, id | thunk::leave::HOT as u32);
+            self.a.jmp_to(self.thunks.leave);
+        }
         self.l.exits.push(ExitPoint { rel: rel as i32, jump: jump as u32, page });
+    }
+
+    /// Count down for exit `id`; gives the site of the branch to what follows when zero is met.
+    fn count(&mut self, id: u32) -> Option<usize> {
+        let (counters, from) = &mut self.heat;
+        let c = counters.get_mut(id as usize)?;
+        *c = *from;
+        let at = std::ptr::from_mut(c) as u64;
+        self.a.movi(RCX, at);
+        self.a.alumi(Alu::Sub, false, m(RCX, 0), 1);
+        Some(self.a.jcc(Cc::E))
     }
 
     /// Offset of the TLB entry of the address in `ea` to rcx.
@@ -529,7 +550,7 @@ impl<'a> Emit<'a> {
     }
 
     /// Go on at the address in rax (low bits clear).
-    fn go_indirect(&mut self, done: u32) {
+    pub(crate) fn go_indirect(&mut self, done: u32) {
         self.put_late();
         let leave_to = self.thunks.leave_to;
         if !self.mode.sf {

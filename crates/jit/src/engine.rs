@@ -24,24 +24,26 @@ pub const TRACE: u64 = msr::SE | msr::BE;
 
 /// The translator of one processor.
 pub struct Jit {
-    buf: CodeBuf,
-    pos: usize,
+    pub(crate) buf: CodeBuf,
+    pub(crate) pos: usize,
     /// Where blocks begin, behind the common pieces.
     start: usize,
-    thunks: Thunks,
-    cache: Cache,
-    lists: Lists,
+    pub(crate) thunks: Thunks,
+    pub(crate) cache: Cache,
+    pub(crate) lists: Lists,
     run: Box<Run>,
-    stats: Stats,
+    pub(crate) stats: Stats,
     /// Code drops obeyed.
     seen: u64,
-    perf: Option<PerfMap>,
+    pub(crate) perf: Option<PerfMap>,
     /// The map names operations rather than addresses.
     perf_ops: bool,
+    #[cfg(feature = "tier2")]
+    pub(crate) tier2: Option<Box<crate::tier2::Regions>>,
     steps: Interpreter,
-    bmi2: bool,
-    avx: bool,
-    crypto: bool,
+    pub(crate) bmi2: bool,
+    pub(crate) avx: bool,
+    pub(crate) crypto: bool,
 }
 
 // SAFETY: the pointer in `run` is only used while `Jit::run` is on the stack; the rest are owned values (all clones
@@ -90,6 +92,8 @@ impl Jit {
             seen: 0,
             perf: if o.perf_map || o.perf_ops { PerfMap::open() } else { None },
             perf_ops: o.perf_ops,
+            #[cfg(feature = "tier2")]
+            tier2: crate::tier2::Regions::new(o.tier2).map(Box::new),
             steps: Interpreter::default(),
             bmi2: std::arch::is_x86_feature_detected!("bmi2"),
             avx: std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma"),
@@ -100,7 +104,13 @@ impl Jit {
 
     /// Counters.
     pub fn stats(&self) -> Stats {
-        Stats { interpreted: self.run.interpreted, ..self.stats }
+        #[allow(unused_mut)]
+        let mut s = Stats { interpreted: self.run.interpreted, ..self.stats };
+        #[cfg(feature = "tier2")]
+        if let Some(t) = &self.tier2 {
+            s.region_entries = t.entries();
+        }
+        s
     }
 
     /// The operations carried out by the interpreter, most frequent first (with [`Options::profile`]).
@@ -116,6 +126,7 @@ impl Jit {
     pub fn run(&mut self, cpu: &mut Cpu, budget: u64) -> Exit {
         let end = cpu.retired.saturating_add(budget.min(i64::MAX as u64));
         let mut from: Option<u32> = None;
+        let mut hot = false;
         loop {
             if cpu.link.exit.load(Ordering::Relaxed) != 0 {
                 from = None;
@@ -138,6 +149,8 @@ impl Jit {
                 from = None;
                 self.obey_drops(cpu);
             }
+            #[cfg(feature = "tier2")]
+            self.take_regions(cpu);
             cpu.refetch = false;
             let cia = cpu.st.nia;
             let ra = match cpu.fetch_real(cia) {
@@ -162,6 +175,10 @@ impl Jit {
                     }
                 },
             };
+            if std::mem::take(&mut hot) {
+                #[cfg(feature = "tier2")]
+                self.ask_for_region(cpu, n, ra, key);
+            }
             let code = self.buf.address(self.cache.block(n).code as usize);
             match from.take() {
                 Some(e) => self.link(e, n, ra & !4095, cpu.sh.ram.host_base() as u64 + (ra & !4095)),
@@ -178,6 +195,12 @@ impl Jit {
                 }
             } else {
                 self.stats.links += 1;
+                hot = why & leave::HOT != 0;
+                let why = why & !leave::HOT;
+                #[cfg(feature = "tier2")]
+                if hot && let Some(t) = &mut self.tier2 {
+                    t.rearm(why as u32);
+                }
                 let p = self.cache.exits[why as usize].point;
                 let to = cpu.st.engine[slot::BASE].wrapping_add(p.rel as i64 as u64);
                 cpu.st.nia = if cpu.st.mode.sf { to } else { to & 0xffff_ffff };
@@ -250,6 +273,8 @@ impl Jit {
         if self.cache.drop_page(page, |p| Self::unlink(buf, p)) {
             self.stats.dropped_pages += 1;
         }
+        #[cfg(feature = "tier2")]
+        self.forget_regions(page);
     }
 
     /// Forget the blocks of all pages whose code was dropped since last time.
@@ -273,6 +298,10 @@ impl Jit {
         self.cache.clear();
         self.pos = self.start;
         self.stats.flushes += 1;
+        #[cfg(feature = "tier2")]
+        if let Some(t) = &mut self.tier2 {
+            t.forget(|_| true);
+        }
     }
 
     // ---- translation ----
@@ -305,7 +334,8 @@ impl Jit {
         let t0 = Instant::now();
         let code = self.pos;
         let first = (ra & 4095) as u32;
-        let e = Emit::new(
+        #[allow(unused_mut)]
+        let mut e = Emit::new(
             self.buf.bytes(),
             code,
             self.thunks,
@@ -317,6 +347,10 @@ impl Jit {
             self.avx,
             self.crypto,
         );
+        #[cfg(feature = "tier2")]
+        if let Some(t) = &mut self.tier2 {
+            e.heat = t.heat();
+        }
         let mut marks = if self.perf_ops { Some(Vec::new()) } else { None };
         let (end, count, calls) = block(e, cpu, page, first, key, &mut marks);
         debug_assert!(end <= self.buf.len());
@@ -331,15 +365,19 @@ impl Jit {
         self.stats.translate_ns += t0.elapsed().as_nanos() as u64;
         if let Some(m) = &mut self.perf {
             match marks {
-                None => m.add(self.buf.address(code), end - code, cpu.st.nia),
+                None => m.add(self.buf.address(code), end - code, cpu.st.nia, 1),
                 Some(v) => m.add_parts(self.buf.address(0), &v, end),
             }
+        }
+        #[cfg(feature = "tier2")]
+        if self.tier2.as_ref().is_some_and(|t| t.all()) {
+            self.ask_for_region(cpu, n, ra, key);
         }
         Some(n)
     }
 }
 
-fn block_key(ra: u64, key: Key) -> u64 {
+pub(crate) fn block_key(ra: u64, key: Key) -> u64 {
     ra | (key.number() as u64) << 48
 }
 

@@ -44,6 +44,8 @@ mod regs;
 mod sys;
 #[cfg(target_arch = "x86_64")]
 mod thunk;
+#[cfg(all(target_arch = "x86_64", feature = "tier2"))]
+mod tier2;
 #[cfg(target_arch = "x86_64")]
 mod vec;
 #[cfg(target_arch = "x86_64")]
@@ -108,11 +110,38 @@ pub struct Options {
     pub perf_ops: bool,
     /// Count the instructions that the interpreter carried out by operation.
     pub profile: bool,
+    /// The second tier, where it is built in.
+    pub tier2: Tier2Options,
+}
+
+/// Options of the second tier.
+#[derive(Clone, Copy, Debug)]
+pub struct Tier2Options {
+    /// Times a backward branch is taken before its loop is compiled; 0: never.
+    pub threshold: u32,
+    /// Compile in place, so that what is compiled when does not depend on time (for tests).
+    pub wait: bool,
+    /// Compile whatever is executed, at once (for tests).
+    pub all: bool,
+    /// Have the compiler check what it is given (for tests).
+    pub verify: bool,
+}
+
+impl Default for Tier2Options {
+    fn default() -> Self {
+        Tier2Options { threshold: 100_000, wait: false, all: false, verify: false }
+    }
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { code_bytes: 64 << 20, perf_map: false, perf_ops: false, profile: false }
+        Options {
+            code_bytes: 64 << 20,
+            perf_map: false,
+            perf_ops: false,
+            profile: false,
+            tier2: Tier2Options::default(),
+        }
     }
 }
 
@@ -141,6 +170,22 @@ pub struct Stats {
     pub dropped_pages: u64,
     /// Times the whole code cache was emptied.
     pub flushes: u64,
+    /// Regions compiled by the second tier.
+    pub regions: u64,
+    /// Guest instructions in them.
+    pub region_instructions: u64,
+    /// Bytes of their code.
+    pub region_bytes: u64,
+    /// Time spent compiling them, nanoseconds of the compiler's thread.
+    pub region_ns: u64,
+    /// Loops that the second tier did not take.
+    pub refused: u64,
+    /// Regions that came too late for the code they were made from.
+    pub stale: u64,
+    /// Times regions were entered.
+    pub region_entries: u64,
+    /// Regions given up because they were left too soon each time.
+    pub retired_regions: u64,
 }
 
 impl Stats {
@@ -158,6 +203,14 @@ impl Stats {
             interpreted,
             dropped_pages,
             flushes,
+            regions,
+            region_instructions,
+            region_bytes,
+            region_ns,
+            refused,
+            stale,
+            region_entries,
+            retired_regions,
         } = other;
         self.blocks += blocks;
         self.instructions += instructions;
@@ -170,5 +223,13 @@ impl Stats {
         self.interpreted += interpreted;
         self.dropped_pages += dropped_pages;
         self.flushes += flushes;
+        self.regions += regions;
+        self.region_instructions += region_instructions;
+        self.region_bytes += region_bytes;
+        self.region_ns += region_ns;
+        self.refused += refused;
+        self.stale += stale;
+        self.region_entries += region_entries;
+        self.retired_regions += retired_regions;
     }
 }

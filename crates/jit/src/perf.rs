@@ -29,10 +29,11 @@ impl PerfMap {
         let _ = self.out.flush();
     }
 
-    /// Code of `len` bytes at `at` was made from the guest's effective address `ea`.
-    pub fn add(&mut self, at: u64, len: usize, ea: u64) {
+    /// Code of `len` bytes at `at` was made by tier `tier` from the guest's effective address `ea`.
+    pub fn add(&mut self, at: u64, len: usize, ea: u64, tier: u32) {
+        let kind = if tier == 1 { "guest" } else { "region" };
         // A map that can not be written only costs names.
-        let _ = writeln!(self.out, "{at:x} {len:x} guest:{ea:016x}");
+        let _ = writeln!(self.out, "{at:x} {len:x} {kind}:{ea:016x}");
         let _ = self.out.flush();
     }
 }

@@ -75,6 +75,8 @@ pub struct Run {
 pub mod leave {
     /// `nia` says where to go on.
     pub const LOOK: u64 = u32::MAX as u64;
+    /// With the number of an exit: it was taken often.
+    pub const HOT: u64 = 1 << 31;
 }
 
 /// Code offsets of the common pieces.
@@ -96,6 +98,9 @@ pub struct Thunks {
     pub field: [usize; 2],
     /// 16-byte constants, see [`consts`].
     pub consts: usize,
+    /// Call with rdi = state + BIAS, rsi = effective address, rdx = kind of access: enters the TLB if that can be
+    /// done; changes no register.
+    pub fill: usize,
 }
 
 /// Constants of shuffles, in the order of `Thunks::consts`.
@@ -238,6 +243,19 @@ pub fn emit(a: &mut Asm) -> Thunks {
     a.patch(leaves, after);
     a.ret();
     align(a);
+    t.fill = a.pos;
+    let all = [RAX, RCX, RDX, RSI, RDI, R(8), R(9), R(10), R(11)];
+    all.iter().for_each(|&r| a.push(r));
+    a.alui(Alu::Sub, true, RSP, 256);
+    (0..16u8).for_each(|n| a.xstore(m(RSP, 16 * n as i32), X(n)));
+    a.load(RDI, M { base: RDI, ..engine(slot::RUN) });
+    a.movi(RAX, fill as *const () as u64);
+    a.call_r(RAX);
+    (0..16u8).for_each(|n| a.xload(X(n), m(RSP, 16 * n as i32)));
+    a.alui(Alu::Add, true, RSP, 256);
+    all.iter().rev().for_each(|&r| a.pop(r));
+    a.ret();
+    align(a);
     t
 }
 
@@ -277,6 +295,22 @@ pub fn find(a: &mut Asm) -> usize {
     let other = a.jcc(Cc::Ne);
     a.jmp_m(m(RDX, 8));
     other
+}
+
+/// Enters the TLB for an access of kind `kind` to `ea`, if the guest may make it. Whoever probed looks again.
+extern "sysv64" fn fill(run: *mut Run, ea: u64, kind: u64) {
+    // SAFETY: as in `one`.
+    let run = unsafe { &mut *run };
+    // SAFETY: as in `one`.
+    let cpu = unsafe { &mut *run.cpu };
+    let access = if kind == 0 { mem::Access::Read } else { mem::Access::Write };
+    let r = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        // A fault is met again by the instruction when it is carried out whole.
+        let _ = cpu.real_of(ea, access);
+    }));
+    if let Err(p) = r {
+        run.panic = Some(p);
+    }
 }
 
 /// Run translated code at `code` until it leaves; `left` instructions of budget. Gives why.

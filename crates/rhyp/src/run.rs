@@ -113,7 +113,8 @@ const CODE_BYTES: usize = 512 << 20;
 const LEAST_CODE_BYTES: usize = 64 << 20;
 
 /// `RHYP_JIT` is for those who work on the translator: words `perf` (write a map for the profiler), `perfops` (one
-/// that names operations) and `profile` (count what it leaves to the interpreter).
+/// that names operations), `profile` (count what it leaves to the interpreter), `tier1` (no second tier) and `hot=N`
+/// (turns of a loop before the second tier).
 fn accel(m: &MachineArgs) -> Accel {
     match m.accel {
         crate::args::Accel::Interp => Accel::Interp,
@@ -121,12 +122,20 @@ fn accel(m: &MachineArgs) -> Accel {
             let words = std::env::var("RHYP_JIT").unwrap_or_default();
             let has = |w: &str| words.split(',').any(|x| x == w);
             let cpus = m.cpus.parse::<usize>().map_or(1, |n| n.max(1));
-            Accel::Jit(JitOptions {
+            let mut o = JitOptions {
                 code_bytes: (CODE_BYTES / cpus).max(LEAST_CODE_BYTES),
                 perf_map: has("perf"),
                 perf_ops: has("perfops"),
                 profile: has("profile"),
-            })
+                ..JitOptions::default()
+            };
+            if let Some(n) = words.split(',').find_map(|w| w.strip_prefix("hot=")?.parse().ok()) {
+                o.tier2.threshold = n;
+            }
+            if has("tier1") {
+                o.tier2.threshold = 0;
+            }
+            Accel::Jit(o)
         }
     }
 }
@@ -253,6 +262,14 @@ fn statistics(m: &MachineArgs, p: &Partition, elapsed: std::time::Duration) -> R
                 "interpreted": s.interpreted,
                 "dropped_pages": s.dropped_pages,
                 "flushes": s.flushes,
+                "regions": s.regions,
+                "region_instructions": s.region_instructions,
+                "region_bytes": s.region_bytes,
+                "region_seconds": s.region_ns as f64 / 1e9,
+                "region_entries": s.region_entries,
+                "region_refusals": s.refused,
+                "region_stale": s.stale,
+                "regions_retired": s.retired_regions,
             })),
             "hypercalls": list(&hcalls),
             "rtas": list(&rtas),
@@ -274,6 +291,17 @@ fn translation(s: &partition::TranslationStats, left: &[(&'static str, u64)]) {
     eprintln!("entries              {:>12}: {} to link, {} to look up", s.entries, s.links, s.lookups);
     eprintln!("interpreted          {:>12}", s.interpreted);
     eprintln!("pages dropped        {:>12}, cache emptied {} times", s.dropped_pages, s.flushes);
+    eprintln!(
+        "regions              {:>12} of {} instructions, {} bytes, in {:.3} s; {} refused, {} stale, {} retired",
+        s.regions,
+        s.region_instructions,
+        s.region_bytes,
+        s.region_ns as f64 / 1e9,
+        s.refused,
+        s.stale,
+        s.retired_regions
+    );
+    eprintln!("regions entered      {:>12} times", s.region_entries);
     for (name, n) in left.iter().take(40) {
         eprintln!("interpreted {name:<12} {n:>12}");
     }

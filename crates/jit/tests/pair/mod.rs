@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 use arch::shared::Shared;
 use arch::{Cpu, CpuState, Env, Exit, Flow, Model, msr};
 use interp::Interpreter;
-use jit::{Jit, Options};
+use jit::{Jit, Options, Tier2Options};
 use mem::GuestRam;
 
 struct Bare;
@@ -73,6 +73,26 @@ pub fn word(cpu: &Cpu, at: u64, w: u32, le: bool) {
     cpu.sh.ram.store_le(at, w as u64, 4).unwrap();
 }
 
+/// Options of the translator under test: the name of the test or `JIT_TIER2` makes it compile everything by the second tier (`all`), loops at
+/// once (`loops`), loops on its thread (`thread`), or nothing (`off`).
+pub fn options() -> Options {
+    let base = Tier2Options { threshold: 1, wait: true, all: false, verify: true };
+    let of_crate = match module_path!().split("::").next() {
+        Some("tier2_all") => Ok("all"),
+        Some("tier2_loops") => Ok("loops"),
+        _ => Err(()),
+    };
+    let asked = std::env::var("JIT_TIER2");
+    let tier2 = match asked.as_deref().or(of_crate) {
+        Ok("all") => Tier2Options { all: true, ..base },
+        Ok("loops") => base,
+        Ok("thread") => Tier2Options { wait: false, ..base },
+        Ok("off") => Tier2Options { threshold: 0, ..base },
+        _ => Tier2Options { verify: true, ..Tier2Options::default() },
+    };
+    Options { code_bytes: 1 << 20, tier2, ..Options::default() }
+}
+
 /// Both engines.
 pub struct Pair {
     pub a: Cpu,
@@ -89,7 +109,7 @@ impl Pair {
             b: machine(model, le),
             le,
             interp: Interpreter::default(),
-            jit: Jit::new(&Options { code_bytes: 1 << 20, ..Options::default() }).unwrap(),
+            jit: Jit::new(&options()).unwrap(),
         }
     }
 

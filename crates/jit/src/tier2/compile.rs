@@ -1,0 +1,240 @@
+//! From a request to code: the compiler and the frame of a region's function.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use cranelift_codegen::control::ControlPlane;
+use cranelift_codegen::ir::types::{F32, F64, I64};
+use cranelift_codegen::ir::{AbiParam, AliasRegionData, Function, InstBuilder, Signature, UserFuncName};
+use cranelift_codegen::isa::{CallConv, OwnedTargetIsa};
+use cranelift_codegen::settings::{self, Configurable};
+use cranelift_codegen::{Context, isa as target};
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+
+use isa::Insn;
+use isa::audit::Regs;
+
+use super::group::Groups;
+use super::lower::{BASE, EXIT, Lower, Tables, Vars};
+use super::region::{HOME, Item, Page, Region};
+use super::{Code, Refusal, Request};
+
+/// Times a region is formed anew because of instructions that the compiler does not do.
+const ROUNDS: u32 = 12;
+
+/// A compiler and its memory.
+pub struct Compiler {
+    isa: OwnedTargetIsa,
+    ctx: Context,
+    names: FunctionBuilderContext,
+}
+
+impl Compiler {
+    /// A compiler for this machine; `verify`: check the intermediate code.
+    pub fn new(verify: bool) -> Option<Self> {
+        let mut flags = settings::builder();
+        let on = |b| if b { "true" } else { "false" };
+        let options = [
+            ("opt_level", "speed"),
+            ("enable_verifier", on(verify)),
+            ("enable_probestack", "false"),
+            ("unwind_info", "false"),
+            ("is_pic", "true"),
+        ];
+        for (k, v) in options {
+            flags.set(k, v).ok()?;
+        }
+        let mut b = target::lookup_by_name("x86_64").ok()?;
+        macro_rules! feature {
+            ($($f:tt $name:literal,)*) => {
+                $(if std::arch::is_x86_feature_detected!($f) { b.enable($name).ok()?; })*
+            };
+        }
+        feature! {
+            "sse3" "has_sse3", "ssse3" "has_ssse3", "sse4.1" "has_sse41", "sse4.2" "has_sse42",
+            "popcnt" "has_popcnt", "lzcnt" "has_lzcnt", "bmi1" "has_bmi1", "bmi2" "has_bmi2",
+            "avx" "has_avx", "avx2" "has_avx2", "fma" "has_fma", "avx512f" "has_avx512f",
+            "avx512vl" "has_avx512vl", "avx512dq" "has_avx512dq",
+        }
+        let isa = b.finish(settings::Flags::new(flags)).ok()?;
+        Some(Compiler { isa, ctx: Context::new(), names: FunctionBuilderContext::new() })
+    }
+
+    /// Form the region and compile it.
+    pub fn compile(&mut self, r: &Request) -> Result<Code, Refusal> {
+        let mut left_out = BTreeSet::new();
+        let mut pairs = 0;
+        for _ in 0..ROUNDS {
+            let page = Page { bytes: &r.words, known: r.known(), mode: r.key.mode, left_out: &left_out };
+            let region = page.region(r.head, r.all).ok_or(Refusal::NoLoop)?;
+            self.ctx.clear();
+            let Made { exits, failed, pairs: more } = self.lower(r, &region, pairs);
+            if failed.is_empty() && more == 0 {
+                return self.finish(&region, exits);
+            }
+            pairs |= more;
+            if failed.contains(&r.head) {
+                return Err(Refusal::Instruction);
+            }
+            left_out.extend(failed);
+        }
+        Err(Refusal::Instruction)
+    }
+
+    fn finish(&mut self, region: &Region, exits: Vec<super::Exit>) -> Result<Code, Refusal> {
+        let code = self.ctx.compile(&*self.isa, &mut ControlPlane::default()).map_err(|e| {
+            tracing::warn!("tier 2: {:?}", e.inner);
+            Refusal::Compiler
+        })?;
+        if !code.buffer.relocs().is_empty() {
+            return Err(Refusal::Compiler);
+        }
+        Ok(Code {
+            bytes: code.buffer.data().to_vec(),
+            exits,
+            others: [region.pages()[0], region.pages()[2]],
+            blocks: region.blocks.len() as u32,
+            instructions: region.len() as u32,
+        })
+    }
+
+    /// Make the intermediate code; exits, and the instructions that can not be done.
+    fn lower(&mut self, r: &Request, region: &Region, pairs: u64) -> Made {
+        let mut sig = Signature::new(CallConv::SystemV);
+        sig.params.extend([AbiParam::new(I64); 3]);
+        sig.returns.extend([AbiParam::new(I64); 2]);
+        self.ctx.func = Function::with_name_signature(UserFuncName::default(), sig);
+        let mut f = FunctionBuilder::new(&mut self.ctx.func, &mut self.names);
+        let mut fill = Signature::new(CallConv::PreserveAll);
+        fill.params.extend([AbiParam::new(I64); 3]);
+        let fill_sig = f.import_signature(fill);
+        let mut var = |ty| f.declare_var(ty);
+        let vars = Vars {
+            gpr: std::array::from_fn(|_| var(I64)),
+            lr: var(I64),
+            ctr: var(I64),
+            cr: std::array::from_fn(|_| (var(I64), var(I64))),
+            xer: std::array::from_fn(|_| var(I64)),
+            fpr: std::array::from_fn(|_| var(F64)),
+            single: std::array::from_fn(|_| var(F32)),
+            lo: std::array::from_fn(|_| var(I64)),
+            last: (var(I64), std::array::from_fn(|_| var(F64))),
+            after: var(I64),
+            left: var(I64),
+        };
+        let entry = f.create_block();
+        f.append_block_params_for_function_params(entry);
+        f.switch_to_block(entry);
+        let (st, tlb, left) = match *f.block_params(entry) {
+            [a, b, c] => (a, b, c),
+            _ => unreachable!("three parameters"),
+        };
+        let regions = |f: &mut FunctionBuilder, n: u32| {
+            Some(f.func.dfg.alias_regions.insert(AliasRegionData { user_id: n, description: "".into() }))
+        };
+        let state_region = regions(&mut f, 0);
+        let tlb_region = regions(&mut f, 1);
+        let guest_region = regions(&mut f, 2);
+        let blocks: BTreeMap<u32, _> = region.blocks.keys().map(|&k| (k, f.create_block())).collect();
+        let touched = region.touched();
+        let mut l = Lower {
+            f,
+            mode: r.key.mode,
+            tables: Tables { data: r.tables, fill: r.fill },
+            vars,
+            st,
+            tlb,
+            exit_at: st,
+            base: st,
+            state_region,
+            tlb_region,
+            guest_region,
+            fill_sig,
+            blocks,
+            ways: Vec::new(),
+            exits: Vec::new(),
+            head: r.head,
+            has_fp: touched.fpscr,
+            pairs,
+            more_pairs: 0,
+            written: region.written(),
+            singles: HashMap::new(),
+            groups: Groups::default(),
+            only_singles: region.only_singles() & !pairs,
+            dirty: Regs::NONE,
+            fields: [None; 8],
+            item: Item { off: r.head, op: isa::Op::Invalid, insn: Insn::new(0) },
+            done: 0,
+            ended: false,
+            failed: false,
+        };
+        l.f.def_var(l.vars.left, left);
+        l.exit_at = l.state_load(I64, Lower::engine_at(EXIT));
+        let home = l.state_load(I64, Lower::engine_at(BASE));
+        l.base = l.f.ins().iadd_imm_s(home, -(HOME as i64));
+        let pages = region.pages();
+        for (k, p) in r.ticket.others.iter().enumerate() {
+            if let (Some(p), true) = (p, pages[2 * k]) {
+                l.check_page(2 * 4096 * k as i64, p.host, r.exec_table);
+            }
+        }
+        l.enter_fp(touched, region.written());
+        l.load_variables(touched);
+        let head = l.blocks[&r.head];
+        l.f.ins().jump(head, &[]);
+        let failed = blocks_of(&mut l, region, r.grouped);
+        l.f.seal_all_blocks();
+        let exits = std::mem::take(&mut l.exits);
+        let more = l.more_pairs;
+        l.f.finalize(self.isa.frontend_config());
+        Made { exits, failed, pairs: more }
+    }
+}
+
+/// Intermediate code and what was found out in making it.
+struct Made {
+    exits: Vec<super::Exit>,
+    /// Instructions that can not be done.
+    failed: Vec<u32>,
+    /// VSRs that must be done as pairs.
+    pairs: u64,
+}
+
+fn blocks_of(l: &mut Lower, region: &Region, grouped: bool) -> Vec<u32> {
+    let mut failed = Vec::new();
+    let mut fields = BTreeMap::new();
+    for b in region.blocks.values() {
+        l.f.switch_to_block(l.blocks[&b.off]);
+        l.dirty = b.dirty;
+        l.done = 0;
+        l.ended = false;
+        l.singles.clear();
+        l.groups = if grouped { Groups::of(b, l.mode) } else { Groups::default() };
+        // What is known of the CR where the only way here is from a block emitted before.
+        l.fields = match b.from[..] {
+            [from] if b.off != region.head => fields.get(&from).copied().unwrap_or_default(),
+            _ => [None; 8],
+        };
+        for i in &b.items {
+            l.item = *i;
+            l.failed = false;
+            let ok = isa::exec(i.op, l, i.insn).is_ok() && !l.failed;
+            if !ok {
+                failed.push(i.off);
+                // The code is thrown away: let it be well-formed.
+                if !l.ended {
+                    l.leave(super::Exit::Head, 0);
+                    l.ended = true;
+                }
+            }
+            l.done += 1;
+            if l.ended {
+                break;
+            }
+        }
+        if !l.ended {
+            l.go_on(b.end as i64, 0);
+        }
+        fields.insert(b.off, l.fields);
+    }
+    failed
+}

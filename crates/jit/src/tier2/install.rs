@@ -1,0 +1,354 @@
+//! Regions in the code cache: what is asked for, what is there, and the pieces of code round it.
+
+use std::collections::HashMap;
+
+use arch::Cpu;
+
+use super::region::{HOME, SPAN};
+use super::{Answer, Code, Exit, Other, Request, Ticket, Tier2};
+use crate::asm::{Alu, M, R14, R15, RAX, RBP, RCX, RDI, RDX, RSI, m};
+use crate::emit::{Emit, Source, st};
+use crate::engine::{Jit, block_key};
+use crate::{Key, Tier2Options};
+
+/// Most exits that count.
+const COUNTERS: usize = 1 << 19;
+
+/// Most regions asked for and not answered.
+const PENDING: usize = 64;
+
+/// Entries after which a region is judged.
+const TRIAL: u64 = 2000;
+
+/// Instructions that a region must do in each entry on average.
+const WORTH: u64 = 40;
+
+/// Room for the code round a region and for each of its exits.
+const ROOM: usize = 512;
+
+/// What a block's region is.
+enum State {
+    /// Asked for.
+    Asked,
+    /// There is none and will be none.
+    None,
+    /// Installed.
+    There(Box<Installed>),
+}
+
+/// Counters of a region that its code writes.
+#[repr(C)]
+struct Use {
+    entries: u64,
+    instructions: u64,
+}
+
+struct Installed {
+    uses: Use,
+    /// Offset of tier 1's code of the head.
+    tier1: usize,
+    grouped: bool,
+    /// Real addresses of the other pages that it was made from.
+    others: [Option<u64>; 2],
+}
+
+/// Everything about regions that an engine keeps.
+pub struct Regions {
+    options: Tier2Options,
+    tier2: Tier2,
+    /// By block key.
+    states: HashMap<u64, State>,
+    asked: usize,
+    /// Counts of backward branches by exit number, down to zero. Translated code has their addresses.
+    counters: Box<[u32]>,
+    /// Entries of regions that are gone.
+    entries: u64,
+}
+
+impl Regions {
+    /// Nothing asked for yet; `None` when the second tier is off.
+    pub fn new(options: Tier2Options) -> Option<Self> {
+        if options.threshold == 0 && !options.all {
+            return None;
+        }
+        Some(Regions {
+            options,
+            tier2: Tier2::new(options.wait || options.all, options.verify),
+            states: HashMap::new(),
+            asked: 0,
+            counters: vec![0; COUNTERS].into(),
+            entries: 0,
+        })
+    }
+
+    /// Whether every block is to be compiled.
+    pub fn all(&self) -> bool {
+        self.options.all
+    }
+
+    /// The counters and where they begin.
+    pub fn heat(&mut self) -> (&mut [u32], u32) {
+        (&mut self.counters, self.options.threshold.max(1))
+    }
+
+    /// Exit `e` counts anew.
+    pub fn rearm(&mut self, e: u32) {
+        if let Some(c) = self.counters.get_mut(e as usize) {
+            *c = self.options.threshold.max(1000);
+        }
+    }
+
+    /// Forget the regions of pages for which `gone`; those that are in such a page besides their own are given.
+    pub fn forget(&mut self, gone: impl Fn(u64) -> bool) -> Vec<u64> {
+        let entries = &mut self.entries;
+        let mut beside = Vec::new();
+        self.states.retain(|&key, s| {
+            let keep = !gone(key & 0xffff_ffff_f000);
+            if let State::There(i) = s {
+                if !keep {
+                    *entries += i.uses.entries;
+                } else if i.others.iter().flatten().any(|&p| gone(p)) {
+                    beside.push(key);
+                }
+            }
+            keep
+        });
+        beside
+    }
+
+    /// Times regions were entered.
+    pub fn entries(&self) -> u64 {
+        let there = self.states.values().filter_map(|s| if let State::There(i) = s { Some(i) } else { None });
+        self.entries + there.map(|i| i.uses.entries).sum::<u64>()
+    }
+}
+
+impl Jit {
+    /// The loop whose head is block `n` at real address `ra` runs often.
+    pub(crate) fn ask_for_region(&mut self, cpu: &mut Cpu, n: u32, ra: u64, key: Key) {
+        let block = block_key(ra, key);
+        let mut grouped = true;
+        let Some(t) = &mut self.tier2 else { return };
+        match t.states.get(&block) {
+            None => {}
+            Some(State::There(i)) => {
+                if i.uses.entries < TRIAL || i.uses.instructions >= WORTH * i.uses.entries || t.options.all {
+                    return;
+                }
+                let was = i.grouped;
+                self.retire_region(n, block);
+                if !was {
+                    return;
+                }
+                // Perhaps it is left because what shares a probe straddles pages.
+                grouped = false;
+            }
+            Some(_) => return,
+        }
+        let Some(t) = &mut self.tier2 else { return };
+        if t.asked >= PENDING {
+            return;
+        }
+        let page = ra & !4095;
+        let Some(version) = self.cache.pages.get(&page).map(|p| p.version) else { return };
+        let mut words = Box::new([0u8; SPAN as usize]);
+        let home = HOME as usize;
+        if cpu.sh.ram.read(page, &mut words[home..2 * home]).is_err() {
+            return;
+        }
+        let ea = cpu.st.nia & !4095;
+        let mut beside = |k: usize| {
+            let ea = if k == 0 { ea.checked_sub(4096)? } else { ea.checked_add(4096)? };
+            if !key.mode.sf {
+                return None;
+            }
+            let page = cpu.tlb.real(key.imode, ea, mem::Access::Exec)?;
+            let version = self.cache.pages.get(&page)?.version;
+            let at = 2 * k * home;
+            cpu.sh.ram.read(page, &mut words[at..at + home]).ok()?;
+            Some(Other { page, host: cpu.sh.ram.host_base() as u64 + page, version })
+        };
+        let others = [beside(0), beside(1)];
+        let table = |access| mem::table_offset(key.dmode, access) as i32;
+        let request = Request {
+            ticket: Ticket { block, page, version, others, key, ea: cpu.st.nia, grouped },
+            head: HOME + (ra & 4095) as u32,
+            key,
+            words,
+            tables: [table(mem::Access::Read), table(mem::Access::Write)],
+            exec_table: mem::table_offset(key.imode, mem::Access::Exec) as i32,
+            fill: self.buf.address(self.thunks.fill),
+            all: t.options.all,
+            grouped,
+        };
+        t.states.insert(block, State::Asked);
+        t.asked += 1;
+        t.tier2.request(request);
+        if t.options.all {
+            self.take_regions(cpu);
+        }
+    }
+
+    /// Install what has been compiled since last time.
+    #[inline]
+    pub(crate) fn take_regions(&mut self, cpu: &Cpu) {
+        while let Some(a) = self.tier2.as_mut().and_then(|t| t.tier2.take()) {
+            self.take_region(cpu, a);
+        }
+    }
+
+    fn take_region(&mut self, cpu: &Cpu, a: Answer) {
+        let Some(t) = &mut self.tier2 else { return };
+        let Answer { ticket, code, ns } = a;
+        t.asked = t.asked.saturating_sub(1);
+        self.stats.region_ns += ns;
+        let fresh = matches!(t.states.get(&ticket.block), Some(State::Asked))
+            && self.cache.pages.get(&ticket.page).is_some_and(|p| p.version == ticket.version)
+            && cpu.sh.ram.code_version(ticket.page) == ticket.version;
+        if !fresh {
+            self.stats.stale += 1;
+            t.states.remove(&ticket.block);
+            return;
+        }
+        let fresh = |o: &Option<Other>| {
+            o.is_none_or(|o| {
+                self.cache.pages.get(&o.page).is_some_and(|p| p.version == o.version)
+                    && cpu.sh.ram.code_version(o.page) == o.version
+            })
+        };
+        match code {
+            Ok(c) if c.others.iter().zip(&ticket.others).any(|(&used, o)| used && !fresh(o)) => {
+                self.stats.stale += 1;
+                t.states.remove(&ticket.block);
+            }
+            Ok(code) => match self.cache.find(ticket.block) {
+                Some(n) if self.pos + code.bytes.len() + (code.exits.len() + 2) * ROOM < self.buf.len() => {
+                    self.install(cpu, &ticket, &code, n)
+                }
+                _ => {
+                    self.stats.stale += 1;
+                    t.states.remove(&ticket.block);
+                }
+            },
+            Err(why) => {
+                tracing::trace!(?why, ea = ticket.ea, "no region");
+                self.stats.refused += 1;
+                t.states.insert(ticket.block, State::None);
+            }
+        }
+    }
+
+    fn install(&mut self, cpu: &Cpu, ticket: &Ticket, c: &Code, n: u32) {
+        let tier1 = self.cache.block(n).code as usize;
+        let others = [0, 1].map(|k| ticket.others[k].filter(|_| c.others[k]).map(|o| o.page));
+        let mut installed = Box::new(Installed {
+            uses: Use { entries: 0, instructions: 0 },
+            tier1,
+            grouped: ticket.grouped,
+            others,
+        });
+        let uses = &raw mut installed.uses as u64;
+        let code = self.pos.next_multiple_of(64);
+        let address = self.buf.address(0);
+        let bytes = self.buf.bytes();
+        bytes[code..code + c.bytes.len()].copy_from_slice(&c.bytes);
+        let table = (code + c.bytes.len()).next_multiple_of(16);
+        let entry = (table + 8 * c.exits.len()).next_multiple_of(16);
+        let mut e = Emit::new(
+            bytes,
+            entry,
+            self.thunks,
+            ticket.key,
+            Source { ram: &cpu.sh.ram, page: ticket.page },
+            self.cache.exits.len(),
+            &mut self.lists,
+            self.bmi2,
+            self.avx,
+            self.crypto,
+        );
+        e.a.movi(RCX, uses);
+        e.a.alumi(Alu::Add, true, m(RCX, 0), 1);
+        e.a.mov(RDI, RBP);
+        e.a.mov(RSI, R15);
+        e.a.mov(RDX, R14);
+        e.a.call_to(code);
+        e.a.movi(RCX, uses + 8);
+        e.a.alu(Alu::Sub, true, R14, RDX);
+        e.a.alum(Alu::Add, true, R14, m(RCX, 0));
+        e.a.store(m(RCX, 0), R14, 8);
+        e.a.mov(R14, RDX);
+        e.a.movi(RCX, address + table as u64);
+        e.a.jmp_m(M { base: RCX, index: Some((RAX, 3)), disp: 0 });
+        for (k, exit) in c.exits.iter().enumerate() {
+            let at = e.a.pos;
+            match exit {
+                Exit::Go(rel) => e.exit(*rel, 0, true),
+                Exit::Head => e.a.jmp_to(tier1),
+                Exit::Guard => {
+                    e.a.movi(RCX, uses);
+                    e.a.alumi(Alu::Sub, true, m(RCX, 0), 1);
+                    e.a.jmp_to(tier1);
+                }
+                Exit::Indirect => {
+                    e.a.load(RAX, m(RBP, st!(nia)));
+                    e.go_indirect(0);
+                }
+            }
+            let end = e.a.pos;
+            e.a.pos = table + 8 * k;
+            e.a.q(address + at as u64);
+            e.a.pos = end;
+        }
+        let end = e.a.pos;
+        self.pos = end.next_multiple_of(16);
+        self.buf.reach(self.pos);
+        self.cache.add_exits(ticket.page, &self.lists.exits);
+        self.point_at(n, entry);
+        self.stats.regions += 1;
+        self.stats.region_instructions += c.instructions as u64;
+        self.stats.region_bytes += (end - code) as u64;
+        if let Some(m) = &mut self.perf {
+            m.add(address + code as u64, end - code, ticket.ea, 2);
+        }
+        tracing::debug!(ea = ticket.ea, blocks = c.blocks, insns = c.instructions, "region");
+        if let Some(t) = &mut self.tier2 {
+            t.states.insert(ticket.block, State::There(installed));
+        }
+    }
+
+    /// Let all ways to block `n` go to the code at `offset`.
+    fn point_at(&mut self, n: u32, offset: usize) {
+        let address = self.buf.address(offset);
+        let mut a = crate::asm::Asm { buf: self.buf.bytes(), pos: 0 };
+        self.cache.replace(n, offset, address, |p| a.patch(p.jump as usize, offset));
+    }
+
+    /// The code of a page is gone: so are the regions made from it.
+    pub(crate) fn forget_regions(&mut self, page: u64) {
+        let Some(t) = &mut self.tier2 else { return };
+        for key in t.forget(|p| p == page) {
+            if let Some(n) = self.cache.find(key) {
+                self.take_back(n, key);
+            }
+            if let Some(t) = &mut self.tier2 {
+                t.states.remove(&key);
+            }
+        }
+    }
+
+    /// A region that is left too soon each time.
+    fn retire_region(&mut self, n: u32, block: u64) {
+        self.stats.retired_regions += 1;
+        self.take_back(n, block);
+    }
+
+    /// Back to tier 1.
+    fn take_back(&mut self, n: u32, block: u64) {
+        let Some(t) = &mut self.tier2 else { return };
+        if let Some(State::There(i)) = t.states.insert(block, State::None) {
+            t.entries += i.uses.entries;
+            let tier1 = i.tier1;
+            self.point_at(n, tier1);
+        }
+    }
+}

@@ -1,0 +1,696 @@
+//! The builder that makes intermediate code: state of one region in the making.
+//!
+//! Guest registers are variables of the function; memory is brought up to date in cold blocks on the way out. An
+//! instruction that the compiler does not do makes [`Lower::failed`] true: the region is then formed anew without it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::types::{I8, I16, I32, I64};
+use cranelift_codegen::ir::{self, AliasRegion, InstBuilder, MemFlagsData, Type, Value};
+use cranelift_frontend::{FunctionBuilder, Variable};
+
+use isa::audit::{CA, OV, Regs, SO};
+use isa::{Mode, Rel};
+
+use super::Exit;
+use super::group::Groups;
+use super::region::{HOME, Item, whole};
+use crate::thunk::slot;
+
+/// A condition, perhaps to be complemented.
+#[derive(Clone, Copy, Debug)]
+pub struct C {
+    pub(super) v: Value,
+    pub(super) not: bool,
+}
+
+/// A 128-bit value: doublewords 0 and 1.
+#[derive(Clone, Copy, Debug)]
+pub struct W {
+    pub(super) hi: Value,
+    pub(super) lo: Value,
+}
+
+/// What is known of a CR field.
+#[derive(Clone, Copy, Debug)]
+pub enum Field {
+    /// The result of a comparison of these, as wide as said.
+    Compare { signed: bool, wide: bool, a: Value, b: Value },
+    /// The result of a comparison of these doubles, neither of them a NaN; and the four bits.
+    Floats { a: Value, b: Value, bits: Value },
+    /// These four bits.
+    Raw(Value),
+}
+
+/// Where guest registers that are variables live.
+#[derive(Clone, Copy)]
+pub struct Vars {
+    pub gpr: [Variable; 32],
+    pub lr: Variable,
+    pub ctr: Variable,
+    /// Two for each CR field: a number whose sign is the result of the last comparison, and XER[SO] as it was then
+    /// or, plus 16, the four bits.
+    pub cr: [(Variable, Variable); 8],
+    /// SO, OV, CA, OV32, CA32.
+    pub xer: [Variable; 5],
+    /// Doublewords 0 of the VSRs, as doubles.
+    pub fpr: [Variable; 64],
+    /// The same as singles, of [`Lower::only_singles`].
+    pub single: [Variable; 64],
+    /// Doublewords 1, of those VSRs where it may be other than zero when they are written.
+    pub lo: [Variable; 64],
+    /// The last floating-point operation: its number, and its operands.
+    pub last: (Variable, [Variable; 3]),
+    /// What happened to FPCC, FI and FR since then.
+    pub after: Variable,
+    /// Budget left at the start of the block.
+    pub left: Variable,
+}
+
+/// A TLB probe's tables.
+#[derive(Clone, Copy, Debug)]
+pub struct Tables {
+    /// Displacements of the tables for loads and stores.
+    pub data: [i32; 2],
+    /// Address of the piece that fills the TLB.
+    pub fill: u64,
+}
+
+/// A region in the making.
+pub struct Lower<'f> {
+    pub(super) f: FunctionBuilder<'f>,
+    pub(super) mode: Mode,
+    pub(super) tables: Tables,
+    pub(super) vars: Vars,
+    /// The function's parameter: the processor's registers.
+    pub(super) st: Value,
+    pub(super) tlb: Value,
+    /// Address of the word that says that something is to be done.
+    pub(super) exit_at: Value,
+    /// Effective address of the page before the head's.
+    pub(super) base: Value,
+    pub(super) state_region: Option<AliasRegion>,
+    pub(super) tlb_region: Option<AliasRegion>,
+    pub(super) guest_region: Option<AliasRegion>,
+    pub(super) fill_sig: ir::SigRef,
+    /// The region's blocks.
+    pub(super) blocks: BTreeMap<u32, ir::Block>,
+    /// Blocks on the way to a place, to be filled.
+    pub(super) ways: Vec<(ir::Block, i64, Option<ir::Block>)>,
+    /// What each exit is.
+    pub exits: Vec<Exit>,
+    pub(super) head: u32,
+    /// The region does arithmetic on floating-point numbers.
+    pub(super) has_fp: bool,
+    /// VSRs that are written with something in doubleword 1.
+    pub(super) pairs: u64,
+    /// VSRs that turned out to be so.
+    pub(super) more_pairs: u64,
+    /// Registers that the region writes.
+    pub(super) written: Regs,
+    /// Which accesses of the block share a probe.
+    pub(super) groups: Groups,
+    /// VSRs that only ever hold singles, and are kept so.
+    pub(super) only_singles: u64,
+    /// Doubles that are singles.
+    pub(super) singles: HashMap<Value, Value>,
+    /// Registers that may be unlike memory now.
+    pub(super) dirty: Regs,
+    pub(super) fields: [Option<Field>; 8],
+    pub(super) item: Item,
+    /// Instructions of the block that are complete.
+    pub(super) done: u32,
+    /// The block's last instruction is emitted.
+    pub(super) ended: bool,
+    /// This instruction can not be done.
+    pub(super) failed: bool,
+}
+
+macro_rules! st {
+    ($($f:tt)*) => { $crate::thunk::field(std::mem::offset_of!(arch::CpuState, $($f)*)) };
+}
+pub(super) use st;
+
+const ENTRY: u32 = std::mem::size_of::<mem::TlbEntry>() as u32;
+
+impl Lower<'_> {
+    // ---- small pieces ----
+
+    pub(super) fn iconst(&mut self, x: u64) -> Value {
+        self.f.ins().iconst(I64, x as i64)
+    }
+
+    /// The constant that `v` is.
+    pub(super) fn known(&self, v: Value) -> Option<u64> {
+        let dfg = &self.f.func.dfg;
+        let i = dfg.value_def(dfg.resolve_aliases(v)).inst()?;
+        match dfg.insts[i] {
+            ir::InstructionData::UnaryImm { opcode: ir::Opcode::Iconst, imm } => Some(imm.bits() as u64),
+            _ => None,
+        }
+    }
+
+    pub(super) fn state_flags(&self) -> MemFlagsData {
+        MemFlagsData::trusted().with_alias_region(self.state_region)
+    }
+
+    pub(super) fn guest_flags(&self) -> MemFlagsData {
+        MemFlagsData::new().with_notrap().with_alias_region(self.guest_region)
+    }
+
+    fn tlb_flags(&self) -> MemFlagsData {
+        MemFlagsData::trusted().with_alias_region(self.tlb_region)
+    }
+
+    pub(super) fn state_load(&mut self, ty: Type, at: i32) -> Value {
+        let (flags, st) = (self.state_flags(), self.st);
+        self.f.ins().load(ty, flags, st, at)
+    }
+
+    /// A byte of the state as a number.
+    pub(super) fn state_load8(&mut self, at: i32) -> Value {
+        let (flags, st) = (self.state_flags(), self.st);
+        self.f.ins().uload8(I64, flags, st, at)
+    }
+
+    pub(super) fn state_store(&mut self, at: i32, v: Value) {
+        let (flags, st) = (self.state_flags(), self.st);
+        self.f.ins().store(flags, v, st, at);
+    }
+
+    pub(super) fn state_store8(&mut self, at: i32, v: Value) {
+        let (flags, st) = (self.state_flags(), self.st);
+        self.f.ins().istore8(flags, v, st, at);
+    }
+
+    pub(super) fn engine_at(n: usize) -> i32 {
+        st!(engine) + 8 * n as i32
+    }
+
+    pub(super) fn write(&mut self, r: Regs) {
+        self.dirty = self.dirty.union(whole(r));
+    }
+
+    pub(super) fn fail(&mut self) -> Value {
+        self.failed = true;
+        self.iconst(0)
+    }
+
+    pub(super) fn low(&mut self, v: Value) -> Value {
+        self.f.ins().ireduce(I32, v)
+    }
+
+    pub(super) fn ext(&mut self, ty: Type, v: Value, signed: bool) -> Value {
+        let n = self.f.ins().ireduce(ty, v);
+        if signed { self.f.ins().sextend(I64, n) } else { self.f.ins().uextend(I64, n) }
+    }
+
+    /// A condition as 0 or 1, 8 bits.
+    pub(super) fn flag(&mut self, c: C) -> Value {
+        if c.not { self.f.ins().icmp_imm_u(IntCC::Equal, c.v, 0) } else { c.v }
+    }
+
+    /// A condition as 0 or 1.
+    pub(super) fn number(&mut self, c: C) -> Value {
+        let v = self.flag(c);
+        self.f.ins().uextend(I64, v)
+    }
+
+    pub(super) fn cond(v: Value) -> C {
+        C { v, not: false }
+    }
+
+    /// What a condition is, when that is known.
+    pub(super) fn sure(&self, c: C) -> Option<bool> {
+        self.known(c.v).map(|x| (x != 0) != c.not)
+    }
+
+    pub(super) fn choose(&mut self, c: C, a: Value, b: Value) -> Value {
+        let (x, y) = if c.not { (b, a) } else { (a, b) };
+        self.f.ins().select(c.v, x, y)
+    }
+
+    /// Branch to `yes` or `no`.
+    pub(super) fn brif(&mut self, c: C, yes: ir::Block, no: ir::Block) {
+        let (y, n) = if c.not { (no, yes) } else { (yes, no) };
+        self.f.ins().brif(c.v, y, &[], n, &[]);
+    }
+
+    pub(super) fn rel_code(r: Rel) -> IntCC {
+        match r {
+            Rel::Eq => IntCC::Equal,
+            Rel::Ne => IntCC::NotEqual,
+            Rel::Lts => IntCC::SignedLessThan,
+            Rel::Gts => IntCC::SignedGreaterThan,
+            Rel::Ltu => IntCC::UnsignedLessThan,
+            Rel::Gtu => IntCC::UnsignedGreaterThan,
+        }
+    }
+
+    // ---- leaving ----
+
+    fn exit_number(&mut self, e: Exit) -> u32 {
+        match self.exits.iter().position(|&x| x == e) {
+            Some(n) => n as u32,
+            None => {
+                self.exits.push(e);
+                self.exits.len() as u32 - 1
+            }
+        }
+    }
+
+    /// Leave in the present block, with `done` of its instructions complete.
+    pub(super) fn leave(&mut self, e: Exit, done: u32) {
+        self.write_back();
+        let e = match e {
+            Exit::Go(rel) => Exit::Go(rel - HOME as i64),
+            e => e,
+        };
+        let n = self.exit_number(e);
+        let left = self.left(done);
+        let n = self.iconst(n as u64);
+        self.f.ins().return_(&[n, left]);
+    }
+
+    fn left(&mut self, done: u32) -> Value {
+        let left = self.f.use_var(self.vars.left);
+        if done == 0 { left } else { self.f.ins().iadd_imm_s(left, -(done as i64)) }
+    }
+
+    fn write_back(&mut self) {
+        let d = self.dirty;
+        for n in (0..32).filter(|n| d.gpr >> n & 1 != 0) {
+            let v = self.f.use_var(self.vars.gpr[n]);
+            self.state_store(st!(gpr) + 8 * n as i32, v);
+        }
+        if d.lr {
+            let v = self.f.use_var(self.vars.lr);
+            self.state_store(st!(lr), v);
+        }
+        if d.ctr {
+            let v = self.f.use_var(self.vars.ctr);
+            self.state_store(st!(ctr), v);
+        }
+        for n in (0..8).filter(|&n| d.cr & Regs::cr_field(n).cr != 0) {
+            let v = self.field_value(n);
+            self.state_store8(st!(cr) + n as i32, v);
+        }
+        for (k, at) in
+            [st!(xer_so), st!(xer_ov), st!(xer_ca), st!(xer_ov32), st!(xer_ca32)].into_iter().enumerate()
+        {
+            let bit = [SO, OV, CA, OV, CA][k];
+            if d.xer & bit != 0 {
+                let v = self.f.use_var(self.vars.xer[k]);
+                self.state_store8(at, v);
+            }
+        }
+        self.leave_fp();
+    }
+
+    /// In a cold block of its own: have this instruction carried out by tier 1.
+    pub(super) fn cold_exit(&mut self) -> ir::Block {
+        let b = self.f.create_block();
+        self.f.set_cold_block(b);
+        b
+    }
+
+    /// Fill a block made by [`Lower::cold_exit`].
+    pub(super) fn fill_cold(&mut self, b: ir::Block) {
+        self.f.switch_to_block(b);
+        let e = self.again();
+        self.leave(e, self.done);
+    }
+
+    /// The exit that has tier 1 carry out this instruction.
+    fn again(&self) -> Exit {
+        let off = self.item.off;
+        if off == self.head && self.done == 0 { Exit::Head } else { Exit::Go(off as i64) }
+    }
+
+    /// To tier 1 at this instruction when `c`, before anything is written.
+    pub(super) fn leave_if(&mut self, c: C) {
+        match self.sure(c) {
+            Some(false) => return,
+            Some(true) => {
+                self.failed = true;
+                return;
+            }
+            None => {}
+        }
+        let cold = self.cold_exit();
+        let on = self.f.create_block();
+        self.brif(c, cold, on);
+        self.fill_cold(cold);
+        self.f.switch_to_block(on);
+    }
+
+    /// The block of instructions is complete, with `last` one that is not counted yet: its count goes off the budget.
+    fn settle(&mut self, last: u32) {
+        let left = self.left(self.done + last);
+        self.f.def_var(self.vars.left, left);
+        self.done = 0;
+    }
+
+    /// A block that goes on at `rel`; the budget is settled. What is new is filled by [`Lower::fill_ways`].
+    fn way(&mut self, rel: i64) -> ir::Block {
+        let linked = crate::tier2::links(&self.item);
+        let target = u32::try_from(rel).ok().filter(|_| !linked).and_then(|r| self.blocks.get(&r).copied());
+        if let Some(t) = target
+            && rel > self.item.off as i64
+        {
+            return t;
+        }
+        let b = self.f.create_block();
+        self.ways.push((b, rel, target));
+        b
+    }
+
+    /// The block after a branch that is not taken.
+    fn straight(&mut self, rel: i64) -> ir::Block {
+        if let Some(&b) = u32::try_from(rel).ok().and_then(|r| self.blocks.get(&r)) {
+            return b;
+        }
+        let b = self.f.create_block();
+        self.ways.push((b, rel, None));
+        b
+    }
+
+    /// The branch is there: fill the blocks it goes through.
+    fn fill_ways(&mut self) {
+        while let Some((b, rel, target)) = self.ways.pop() {
+            self.f.switch_to_block(b);
+            let Some(t) = target else {
+                self.f.set_cold_block(b);
+                self.leave(Exit::Go(rel), 0);
+                continue;
+            };
+            let out = self.cold_exit();
+            let on = self.f.create_block();
+            let left = self.f.use_var(self.vars.left);
+            let over = self.f.ins().icmp_imm_s(IntCC::SignedLessThan, left, 0);
+            self.f.ins().brif(over, out, &[], on, &[]);
+            self.f.switch_to_block(on);
+            // Loads of the next turn are not those of this one.
+            self.f.ins().sequence_point();
+            let flags = MemFlagsData::trusted();
+            let x = self.f.ins().load(I32, flags, self.exit_at, 0);
+            self.f.ins().brif(x, out, &[], t, &[]);
+            self.f.switch_to_block(out);
+            self.leave(Exit::Go(rel), 0);
+        }
+    }
+
+    /// Go on at `rel`.
+    pub(super) fn go(&mut self, rel: i64) {
+        self.settle(1);
+        let b = self.way(rel);
+        self.f.ins().jump(b, &[]);
+        self.fill_ways();
+        self.ended = true;
+    }
+
+    /// Go on at `rel` when `c`, else after this instruction.
+    pub(super) fn go_if(&mut self, c: C, rel: i64) {
+        let next = self.item.off as i64 + self.item.insn.len() as i64;
+        match self.sure(c) {
+            Some(true) => return self.go(rel),
+            Some(false) => return self.go_on(next, 1),
+            None => {}
+        }
+        self.settle(1);
+        let yes = self.way(rel);
+        let no = self.straight(next);
+        self.brif(c, yes, no);
+        self.fill_ways();
+        self.ended = true;
+    }
+
+    /// Go on in sequence at `rel`, after `last` instructions that are not counted yet.
+    pub(super) fn go_on(&mut self, rel: i64, last: u32) {
+        self.settle(last);
+        let b = self.straight(rel);
+        self.f.ins().jump(b, &[]);
+        self.fill_ways();
+        self.ended = true;
+    }
+
+    /// Go on at the address in `v` when `c` (always when `None`).
+    pub(super) fn go_indirect(&mut self, c: Option<C>, v: Value) {
+        let next = self.item.off as i64 + self.item.insn.len() as i64;
+        self.settle(1);
+        if let Some(c) = c {
+            let out = self.cold_exit();
+            let no = self.straight(next);
+            self.brif(c, out, no);
+            self.f.switch_to_block(out);
+        }
+        let to = self.f.ins().band_imm_s(v, -4);
+        let to = if self.mode.sf { to } else { self.ext(I32, to, false) };
+        self.state_store(st!(nia), to);
+        self.leave(Exit::Indirect, 0);
+        self.fill_ways();
+        self.ended = true;
+    }
+
+    // ---- condition register ----
+
+    /// The four bits of field `n`.
+    pub(super) fn field_value(&mut self, n: u32) -> Value {
+        let n = n as usize & 7;
+        if let Some(Field::Raw(v) | Field::Floats { bits: v, .. }) = self.fields[n] {
+            return v;
+        }
+        let (x, s) = self.vars.cr[n];
+        let (x, s) = (self.f.use_var(x), self.f.use_var(s));
+        let (lt, gt, eq) = (self.iconst(8), self.iconst(4), self.iconst(2));
+        let is_gt = self.f.ins().icmp_imm_s(IntCC::SignedGreaterThan, x, 0);
+        let is_lt = self.f.ins().icmp_imm_s(IntCC::SignedLessThan, x, 0);
+        let v = self.f.ins().select(is_gt, gt, eq);
+        let v = self.f.ins().select(is_lt, lt, v);
+        let v = self.f.ins().bor(v, s);
+        if let Some(Field::Compare { .. }) = self.fields[n] {
+            return v;
+        }
+        let raw = self.f.ins().band_imm_u(s, 15);
+        let is_raw = self.f.ins().band_imm_u(s, 16);
+        self.f.ins().select(is_raw, raw, v)
+    }
+
+    /// Write the four bits of field `n`.
+    pub(super) fn set_field(&mut self, n: u32, v: Value) {
+        let v = self.f.ins().band_imm_u(v, 15);
+        let s = self.f.ins().bor_imm_u(v, 16);
+        let zero = self.iconst(0);
+        let (xv, sv) = self.vars.cr[n as usize & 7];
+        self.f.def_var(xv, zero);
+        self.f.def_var(sv, s);
+        self.fields[n as usize & 7] = Some(Field::Raw(v));
+        self.write(Regs::cr_field(n));
+    }
+
+    pub(super) fn compare(&mut self, n: u32, signed: bool, wide: bool, a: Value, b: Value) {
+        let zero = self.known(b) == Some(0);
+        let x = if !wide {
+            let x = self.ext(I32, a, signed);
+            if zero {
+                x
+            } else {
+                let y = self.ext(I32, b, signed);
+                self.f.ins().isub(x, y)
+            }
+        } else if zero && signed {
+            a
+        } else {
+            let (gt, lt) = if signed {
+                (IntCC::SignedGreaterThan, IntCC::SignedLessThan)
+            } else {
+                (IntCC::UnsignedGreaterThan, IntCC::UnsignedLessThan)
+            };
+            let g = self.f.ins().icmp(gt, a, b);
+            let g = self.f.ins().uextend(I64, g);
+            let l = self.f.ins().icmp(lt, a, b);
+            let l = self.f.ins().uextend(I64, l);
+            self.f.ins().isub(g, l)
+        };
+        let so = self.f.use_var(self.vars.xer[0]);
+        let (xv, sv) = self.vars.cr[n as usize & 7];
+        self.f.def_var(xv, x);
+        self.f.def_var(sv, so);
+        self.fields[n as usize & 7] = Some(Field::Compare { signed, wide, a, b });
+        self.write(Regs::cr_field(n));
+    }
+
+    /// Bit `n` of the CR.
+    pub(super) fn bit(&mut self, n: u32) -> C {
+        let (f, k) = (n as usize >> 2 & 7, n & 3);
+        match self.fields[f] {
+            Some(Field::Compare { signed, wide, a, b }) if k < 3 => {
+                let code = match (k, signed) {
+                    (0, true) => IntCC::SignedLessThan,
+                    (0, false) => IntCC::UnsignedLessThan,
+                    (1, true) => IntCC::SignedGreaterThan,
+                    (1, false) => IntCC::UnsignedGreaterThan,
+                    _ => IntCC::Equal,
+                };
+                let (a, b) = if wide { (a, b) } else { (self.low(a), self.low(b)) };
+                Self::cond(self.f.ins().icmp(code, a, b))
+            }
+            Some(Field::Floats { a, b, .. }) if k < 3 => self.float_bit(k, a, b),
+            Some(Field::Raw(v) | Field::Floats { bits: v, .. }) => {
+                let v = self.f.ins().band_imm_u(v, 8 >> k);
+                Self::cond(self.f.ins().icmp_imm_u(IntCC::NotEqual, v, 0))
+            }
+            Some(_) => {
+                let s = self.f.use_var(self.vars.cr[f].1);
+                Self::cond(self.f.ins().icmp_imm_u(IntCC::NotEqual, s, 0))
+            }
+            None => {
+                let (x, s) = self.vars.cr[f];
+                let (x, s) = (self.f.use_var(x), self.f.use_var(s));
+                let raw = self.f.ins().band_imm_u(s, 8 >> k);
+                let raw = self.f.ins().icmp_imm_u(IntCC::NotEqual, raw, 0);
+                if k == 3 {
+                    return Self::cond(raw);
+                }
+                let code = [IntCC::SignedLessThan, IntCC::SignedGreaterThan, IntCC::Equal][k as usize];
+                let c = self.f.ins().icmp_imm_s(code, x, 0);
+                let is_raw = self.f.ins().icmp_imm_u(IntCC::UnsignedGreaterThanOrEqual, s, 16);
+                Self::cond(self.f.ins().select(is_raw, raw, c))
+            }
+        }
+    }
+
+    // ---- memory ----
+
+    /// Host address of `size` bytes at `ea`, and a displacement.
+    pub(super) fn probe(&mut self, ea: Value, size: u8, write: bool) -> (Value, i32) {
+        let off = self.item.off;
+        let Some((g, d)) = self.groups.get(off) else {
+            let addend = self.probe_range(ea, 0, size as i64, write);
+            return (self.f.ins().iadd(ea, addend), 0);
+        };
+        let (lo, hi, host) = (g.lo, g.hi, g.host);
+        let host = match host {
+            Some(h) => h,
+            None => {
+                let addend = self.probe_range(ea, lo - d, hi - lo, write);
+                let base = self.f.use_var(self.vars.gpr[self.item.insn.ra() as usize & 31]);
+                let h = self.f.ins().iadd(base, addend);
+                if let Some((g, _)) = self.groups.get(off) {
+                    g.host = Some(h);
+                }
+                h
+            }
+        };
+        (host, d as i32)
+    }
+
+    /// Host address less effective address of the `len` bytes from `ea` + `from` on, all in one page, of which the
+    /// instruction accesses `ea`.
+    fn probe_range(&mut self, ea: Value, from: i64, len: i64, write: bool) -> Value {
+        let first = if from == 0 { ea } else { self.f.ins().iadd_imm_s(ea, from) };
+        let page = self.f.ins().ushr_imm_u(first, (mem::PAGE_SHIFT - ENTRY.trailing_zeros()) as i64);
+        let index = self.f.ins().band_imm_u(page, (((1u32 << mem::TLB_BITS) - 1) * ENTRY) as i64);
+        let entry = self.f.ins().iadd(self.tlb, index);
+        let at = self.tables.data[write as usize];
+        let tag_at = at + std::mem::offset_of!(mem::TlbEntry, tag) as i32;
+        let addend_at = at + std::mem::offset_of!(mem::TlbEntry, addend) as i32;
+        let flags = self.tlb_flags();
+        let last = from + len - 1;
+        let last = if last == 0 { ea } else { self.f.ins().iadd_imm_s(ea, last) };
+        let last = self.f.ins().band_imm_s(last, -4096);
+        let tag = self.f.ins().load(I64, flags, entry, tag_at);
+        let hit = self.f.ins().icmp(IntCC::Equal, tag, last);
+        let on = self.f.create_block();
+        let miss = self.cold_exit();
+        let out = self.cold_exit();
+        self.f.ins().brif(hit, on, &[], miss, &[]);
+        self.f.switch_to_block(miss);
+        let fill = self.iconst(self.tables.fill);
+        let kind = self.iconst(write as u64);
+        let (sig, st) = (self.fill_sig, self.st);
+        self.f.ins().call_indirect(sig, fill, &[st, ea, kind]);
+        let tag = self.f.ins().load(I64, flags, entry, tag_at);
+        let hit = self.f.ins().icmp(IntCC::Equal, tag, last);
+        self.f.ins().brif(hit, on, &[], out, &[]);
+        self.fill_cold(out);
+        self.f.switch_to_block(on);
+        self.f.ins().load(I64, flags, entry, addend_at)
+    }
+
+    /// In the entry block: leave unless the page at `off` is where it was when the region was made.
+    pub(super) fn check_page(&mut self, off: i64, host: u64, table: i32) {
+        let page = self.f.ins().iadd_imm_s(self.base, off);
+        let index = self.f.ins().ushr_imm_u(page, (mem::PAGE_SHIFT - ENTRY.trailing_zeros()) as i64);
+        let index = self.f.ins().band_imm_u(index, (((1u32 << mem::TLB_BITS) - 1) * ENTRY) as i64);
+        let entry = self.f.ins().iadd(self.tlb, index);
+        let flags = self.tlb_flags();
+        let tag =
+            self.f.ins().load(I64, flags, entry, table + std::mem::offset_of!(mem::TlbEntry, tag) as i32);
+        let add =
+            self.f.ins().load(I64, flags, entry, table + std::mem::offset_of!(mem::TlbEntry, addend) as i32);
+        let at = self.f.ins().iadd(page, add);
+        let host = self.iconst(host);
+        let x = self.f.ins().bxor(tag, page);
+        let y = self.f.ins().bxor(at, host);
+        let bad = self.f.ins().bor(x, y);
+        let out = self.cold_exit();
+        let on = self.f.create_block();
+        self.f.ins().brif(bad, out, &[], on, &[]);
+        self.f.switch_to_block(out);
+        let fp = std::mem::replace(&mut self.has_fp, false);
+        self.leave(Exit::Guard, 0);
+        self.has_fp = fp;
+        self.f.switch_to_block(on);
+    }
+
+    pub(super) fn scalar(size: u8) -> Type {
+        match size {
+            1 => I8,
+            2 => I16,
+            4 => I32,
+            _ => I64,
+        }
+    }
+
+    /// Load the variables of `touched` in the entry block.
+    pub(super) fn load_variables(&mut self, touched: Regs) {
+        let t = touched;
+        for n in (0..32).filter(|n| t.gpr >> n & 1 != 0) {
+            let v = self.state_load(I64, st!(gpr) + 8 * n as i32);
+            self.f.def_var(self.vars.gpr[n], v);
+        }
+        if t.lr {
+            let v = self.state_load(I64, st!(lr));
+            self.f.def_var(self.vars.lr, v);
+        }
+        if t.ctr {
+            let v = self.state_load(I64, st!(ctr));
+            self.f.def_var(self.vars.ctr, v);
+        }
+        let zero = self.iconst(0);
+        for n in 0..8 {
+            if t.cr & Regs::cr_field(n).cr != 0 {
+                let v = self.state_load8(st!(cr) + n as i32);
+                let v = self.f.ins().bor_imm_u(v, 16);
+                let (xv, sv) = self.vars.cr[n as usize];
+                self.f.def_var(xv, zero);
+                self.f.def_var(sv, v);
+            }
+        }
+        let used = t.xer != 0 || t.cr != 0;
+        for (k, at) in
+            [st!(xer_so), st!(xer_ov), st!(xer_ca), st!(xer_ov32), st!(xer_ca32)].into_iter().enumerate()
+        {
+            if used {
+                let v = self.state_load8(at);
+                self.f.def_var(self.vars.xer[k], v);
+            }
+        }
+    }
+}
+
+/// The engine words used here.
+pub(super) const BASE: usize = slot::BASE;
+pub(super) const EXIT: usize = slot::EXIT;

@@ -1,0 +1,248 @@
+//! The second tier: regions with loops, compiled by Cranelift on a thread of their own.
+//!
+//! Tier 1 counts how often backward branches are taken. When one was taken often, the page of its target is copied
+//! and handed to the thread, which picks the blocks that the loop runs through ([`region`]), makes intermediate code
+//! of them with the same semantic functions ([`lower`], [`build`]) and compiles it ([`compile`]). The owning engine
+//! takes the answer between two entries of translated code, looks whether the page is still the same, and lets the
+//! block at the loop's head be the region's code from then on.
+//!
+//! A region is a function of the processor's registers, the TLB and the budget, which gives the number of an exit
+//! and the budget left. It has the guest's registers in variables and writes those back that it changed on its ways
+//! out; each way out goes on in tier 1, as does whatever is not done here: the exit is at the instruction's start.
+#![deny(unsafe_code)]
+
+mod build;
+mod compile;
+mod fp;
+mod group;
+mod install;
+mod lower;
+mod region;
+
+pub use install::Regions;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Instant;
+
+use isa::Op;
+
+use compile::Compiler;
+use region::Item;
+
+/// A way out of a region.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exit {
+    /// To this place relative to the page.
+    Go(i64),
+    /// To tier 1's code of the head.
+    Head,
+    /// The same, before anything was done, because the processor is in no state the region was made for.
+    Guard,
+    /// To the address in the processor's `nia`.
+    Indirect,
+}
+
+/// Why there is no region.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// The head is in no loop inside its page, or in too large a one.
+    NoLoop,
+    /// The head's first instruction, or too many others, are not done here.
+    Instruction,
+    /// The compiler refused.
+    Compiler,
+}
+
+/// A region asked for.
+pub struct Request {
+    /// Which block of which state of the code cache asks.
+    pub ticket: Ticket,
+    /// Offset of the head, from the page before its own.
+    pub head: u32,
+    /// Mode of the code.
+    pub key: crate::Key,
+    /// The pages.
+    pub words: Box<[u8; region::SPAN as usize]>,
+    /// Displacements of the TLB tables for loads and stores.
+    pub tables: [i32; 2],
+    /// The same of instruction fetches.
+    pub exec_table: i32,
+    /// Address of the piece that fills the TLB.
+    pub fill: u64,
+    /// Take all that follows the head, loop or not.
+    pub all: bool,
+    /// Let accesses off one register share a probe. Where they often straddle pages, that does not pay.
+    pub grouped: bool,
+}
+
+/// Who asked for a region.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ticket {
+    /// Key of the block.
+    pub block: u64,
+    /// Real address of the page.
+    pub page: u64,
+    /// Version of its code.
+    pub version: u32,
+    /// The pages before and after it, where they are known.
+    pub others: [Option<Other>; 2],
+    /// Mode of the code.
+    pub key: crate::Key,
+    /// Effective address of the head, for its name only.
+    pub ea: u64,
+    /// As in the request.
+    pub grouped: bool,
+}
+
+/// A page beside the head's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Other {
+    /// Its real address.
+    pub page: u64,
+    /// Its host address.
+    pub host: u64,
+    /// Version of its code.
+    pub version: u32,
+}
+
+impl Request {
+    fn known(&self) -> [bool; 3] {
+        [self.ticket.others[0].is_some(), true, self.ticket.others[1].is_some()]
+    }
+}
+
+/// A region's code, for any address.
+pub struct Code {
+    /// Machine code, entered at its first byte.
+    pub bytes: Vec<u8>,
+    /// What each exit number means.
+    pub exits: Vec<Exit>,
+    /// Whether it is in the pages before and after the head's, too.
+    pub others: [bool; 2],
+    /// Blocks in it.
+    pub blocks: u32,
+    /// Guest instructions in it.
+    pub instructions: u32,
+}
+
+/// What became of a request.
+pub struct Answer {
+    /// From the request.
+    pub ticket: Ticket,
+    /// The code or why there is none.
+    pub code: Result<Code, Refusal>,
+    /// Time it took, nanoseconds.
+    pub ns: u64,
+}
+
+/// Whether control comes back after the branch `i` from elsewhere.
+fn links(i: &Item) -> bool {
+    matches!(i.op, Op::B | Op::Bc) && i.insn.lk()
+}
+
+/// The compiler's thread, or the compiler itself.
+enum Worker {
+    Here(Box<Compiler>),
+    Thread(Sender<Request>, Receiver<Answer>),
+    None,
+}
+
+/// The face of the second tier.
+pub struct Tier2 {
+    worker: Option<Worker>,
+    wait: bool,
+    verify: bool,
+    waiting: Arc<AtomicUsize>,
+    ready: Vec<Answer>,
+}
+
+impl Tier2 {
+    /// A second tier that starts its thread with the first request; `wait`: it compiles in place instead.
+    pub fn new(wait: bool, verify: bool) -> Self {
+        Tier2 { worker: None, wait, verify, waiting: Arc::default(), ready: Vec::new() }
+    }
+
+    fn start(&self) -> Worker {
+        let verify = self.verify;
+        if self.wait {
+            return Compiler::new(verify).map_or(Worker::None, |c| Worker::Here(Box::new(c)));
+        }
+        let (to, requests) = channel();
+        let (answers, from) = channel();
+        let waiting = self.waiting.clone();
+        let run = move || serve(&requests, &answers, &waiting, verify);
+        match std::thread::Builder::new().name("tier2".into()).spawn(run) {
+            Ok(_) => Worker::Thread(to, from),
+            Err(e) => {
+                tracing::warn!("no thread for the second tier: {e}");
+                Worker::None
+            }
+        }
+    }
+
+    /// Ask for a region.
+    pub fn request(&mut self, r: Request) {
+        if self.worker.is_none() {
+            self.worker = Some(self.start());
+        }
+        match self.worker.as_mut() {
+            // Nothing of the compiler's is swallowed under test.
+            Some(Worker::Here(c)) if self.verify => self.ready.push(answer(c, &r)),
+            Some(Worker::Here(c)) => self.ready.push(guarded(c, &r)),
+            // A thread that is gone answers nothing.
+            Some(Worker::Thread(to, _)) => drop(to.send(r)),
+            _ => {}
+        }
+    }
+
+    /// Take an answer, if there is one.
+    #[inline]
+    pub fn take(&mut self) -> Option<Answer> {
+        if let Some(a) = self.ready.pop() {
+            return Some(a);
+        }
+        if self.waiting.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let Some(Worker::Thread(_, from)) = &self.worker else { return None };
+        let a = from.try_recv().ok()?;
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        Some(a)
+    }
+}
+
+fn answer(c: &mut Compiler, r: &Request) -> Answer {
+    let t = Instant::now();
+    let code = c.compile(r);
+    Answer { ticket: r.ticket, code, ns: t.elapsed().as_nanos() as u64 }
+}
+
+/// The same where a panic of the compiler's only costs the region.
+fn guarded(c: &mut Compiler, r: &Request) -> Answer {
+    std::panic::catch_unwind(AssertUnwindSafe(|| answer(c, r))).unwrap_or_else(|_| {
+        tracing::warn!(ea = r.ticket.ea, "the second tier's compiler failed");
+        Answer { ticket: r.ticket, code: Err(Refusal::Compiler), ns: 0 }
+    })
+}
+
+fn serve(requests: &Receiver<Request>, answers: &Sender<Answer>, waiting: &AtomicUsize, verify: bool) {
+    crate::buf::be_nice();
+    let Some(mut c) = Compiler::new(verify) else { return };
+    while let Ok(r) = requests.recv() {
+        let a = guarded(&mut c, &r);
+        if matches!(a.code, Err(Refusal::Compiler)) {
+            // Whatever it stumbled over may have left it in disorder.
+            match Compiler::new(verify) {
+                Some(n) => c = n,
+                None => return,
+            }
+        }
+        if answers.send(a).is_err() {
+            return;
+        }
+        waiting.fetch_add(1, Ordering::Relaxed);
+    }
+}

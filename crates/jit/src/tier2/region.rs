@@ -1,0 +1,346 @@
+//! Which instructions a region is made of: the blocks that a loop runs through, in the page of its head and those
+//! before and after it. Offsets count from the page before.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use isa::audit::{Regs, audit};
+use isa::fp::{FpForm, FpOp};
+use isa::{Insn, Level, Mode, Op};
+
+/// Most blocks looked at.
+const MOST_BLOCKS: usize = 128;
+
+/// Most instructions looked at.
+const MOST_INSTRUCTIONS: usize = 1000;
+
+/// Most instructions of a region.
+pub const MOST: usize = 400;
+
+/// One instruction.
+#[derive(Clone, Copy, Debug)]
+pub struct Item {
+    /// Its offset in the page.
+    pub off: u32,
+    /// What it is.
+    pub op: Op,
+    /// Its word or words.
+    pub insn: Insn,
+}
+
+/// A straight run of instructions.
+#[derive(Clone, Debug, Default)]
+pub struct Block {
+    /// Offset of the first one.
+    pub off: u32,
+    /// Instructions; the last may be a branch.
+    pub items: Vec<Item>,
+    /// Where control may go inside the page.
+    pub next: Vec<u32>,
+    /// Where it goes on in sequence when the last instruction is no branch.
+    pub end: u32,
+    /// Registers written.
+    pub write: Regs,
+    /// Registers read.
+    pub read: Regs,
+    /// Registers that may be unlike memory when the block begins.
+    pub dirty: Regs,
+    /// Blocks of the region that go on here.
+    pub from: Vec<u32>,
+    /// Scalar halves of VSRs read before they are written.
+    exposed: u64,
+    /// The same that operations on singles read.
+    as_single: u64,
+    /// Those written whose value may be no single.
+    other_write: u64,
+}
+
+/// A region: blocks by offset.
+#[derive(Clone, Debug, Default)]
+pub struct Region {
+    /// Offset of the head.
+    pub head: u32,
+    /// All blocks.
+    pub blocks: BTreeMap<u32, Block>,
+}
+
+impl Region {
+    /// Instructions in it.
+    pub fn len(&self) -> usize {
+        self.blocks.values().map(|b| b.items.len()).sum()
+    }
+
+    /// Which pages it is in.
+    pub fn pages(&self) -> [bool; 3] {
+        let mut p = [false; 3];
+        for i in self.blocks.values().flat_map(|b| &b.items) {
+            p[(i.off as usize / 4096).min(2)] = true;
+        }
+        p
+    }
+
+    /// VSRs that are operands of operations on singles when the head begins, and that hold nothing but singles if they
+    /// do so then.
+    pub fn only_singles(&self) -> u64 {
+        let mut live: BTreeMap<u32, u64> = self.blocks.keys().map(|&k| (k, 0)).collect();
+        loop {
+            let mut changed = false;
+            for b in self.blocks.values().rev() {
+                let out = b.next.iter().filter_map(|n| live.get(n)).fold(0, |x, y| x | y);
+                let now = b.exposed | out & !b.write.vsr;
+                changed |= live.insert(b.off, now) != Some(now);
+            }
+            if !changed {
+                break;
+            }
+        }
+        let (single, other) =
+            self.blocks.values().fold((0, 0), |(s, o), b| (s | b.as_single, o | b.other_write));
+        live.get(&self.head).copied().unwrap_or(0) & single & !other
+    }
+
+    /// Registers written.
+    pub fn written(&self) -> Regs {
+        self.blocks.values().fold(Regs::NONE, |r, b| r.union(b.write))
+    }
+
+    /// Registers read or written.
+    pub fn touched(&self) -> Regs {
+        self.blocks.values().fold(Regs::NONE, |r, b| r.union(b.read).union(b.write))
+    }
+}
+
+/// Bytes of the pages that a region may be in.
+pub const SPAN: u32 = 3 * 4096;
+
+/// Offset of the page of the head.
+pub const HOME: u32 = 4096;
+
+/// Three pages of instructions.
+pub struct Page<'a> {
+    /// Their bytes.
+    pub bytes: &'a [u8; SPAN as usize],
+    /// Which of them are known.
+    pub known: [bool; 3],
+    /// Mode that it is read in.
+    pub mode: Mode,
+    /// Offsets of instructions that the compiler left out.
+    pub left_out: &'a BTreeSet<u32>,
+}
+
+impl Page<'_> {
+    fn word(&self, off: u32) -> u32 {
+        let Some(b) = self.bytes.get(off as usize..off as usize + 4) else { return 0 };
+        let w = [b[0], b[1], b[2], b[3]];
+        if self.mode.le { u32::from_le_bytes(w) } else { u32::from_be_bytes(w) }
+    }
+
+    fn item(&self, off: u32) -> Item {
+        let raw = self.word(off);
+        let insn = if raw >> 26 == 1 && self.mode.level >= Level::V3_1 {
+            Insn::prefixed(raw, self.word(off + 4))
+        } else {
+            Insn::new(raw)
+        };
+        Item { off, op: isa::decode(insn, self.mode.level), insn }
+    }
+
+    /// Offsets inside the page that a branch may go to, the one after itself last; `None`: no branch.
+    fn branch(&self, i: &Item) -> Option<Vec<u32>> {
+        let inside = |n: i64| {
+            let to = i.off as i64 + n;
+            u32::try_from(to).ok().filter(|&to| self.knows(to))
+        };
+        let next = inside(4);
+        let v: Vec<Option<u32>> = match i.op {
+            // What is called comes back, if it does, to tier 1.
+            Op::B if i.insn.aa() || i.insn.lk() => vec![],
+            Op::B => vec![inside(i.insn.li())],
+            Op::Bc if i.insn.bo() & 0b10100 == 0b10100 && i.insn.lk() => vec![],
+            Op::Bc if i.insn.aa() || i.insn.lk() => vec![next],
+            Op::Bc if i.insn.bo() & 0b10100 == 0b10100 => vec![inside(i.insn.bd())],
+            Op::Bc => vec![inside(i.insn.bd()), next],
+            Op::Bclr | Op::Bcctr | Op::Bctar => {
+                if i.insn.bo() & 0b10100 == 0b10100 {
+                    vec![]
+                } else {
+                    vec![next]
+                }
+            }
+            _ => return None,
+        };
+        Some(v.into_iter().flatten().collect())
+    }
+
+    fn knows(&self, off: u32) -> bool {
+        self.known.get(off as usize / 4096).is_some_and(|&k| k)
+    }
+
+    fn stops(&self, i: &Item) -> bool {
+        self.left_out.contains(&i.off)
+            || i.op == Op::Invalid
+            || matches!(i.op, Op::Rfid | Op::Rfscv | Op::Scv | Op::Sc | Op::Rfebb)
+            || (i.insn.prefix != 0 && (i.off & 63 == 60 || i.off & 4095 > 4088))
+    }
+
+    /// All that is reachable from `head`, bounded.
+    fn explore(&self, head: u32) -> BTreeMap<u32, Block> {
+        let mut starts: BTreeSet<u32> = BTreeSet::from([head]);
+        let mut todo = std::collections::VecDeque::from([head]);
+        let mut seen: BTreeMap<u32, (Item, Option<Vec<u32>>)> = BTreeMap::new();
+        while let Some(mut off) = todo.pop_front() {
+            loop {
+                if seen.contains_key(&off) || seen.len() >= MOST_INSTRUCTIONS || !self.knows(off) {
+                    break;
+                }
+                let i = self.item(off);
+                if self.stops(&i) {
+                    break;
+                }
+                let b = self.branch(&i);
+                seen.insert(off, (i, b.clone()));
+                if let Some(next) = b {
+                    for n in next {
+                        if starts.len() < MOST_BLOCKS && starts.insert(n) {
+                            todo.push_back(n);
+                        }
+                    }
+                    break;
+                }
+                off += i.insn.len() as u32;
+            }
+        }
+        let mut blocks = BTreeMap::new();
+        for &first in &starts {
+            let mut b = Block { off: first, ..Block::default() };
+            let mut off = first;
+            while let Some((i, next)) = seen.get(&off) {
+                if off != first && starts.contains(&off) {
+                    break;
+                }
+                b.items.push(*i);
+                off += i.insn.len() as u32;
+                if let Some(next) = next {
+                    b.next = next.clone();
+                    break;
+                }
+            }
+            b.end = off;
+            let branches = b.items.last().is_some_and(|i| self.branch(i).is_some());
+            if !branches {
+                b.next = vec![off];
+            }
+            if !b.items.is_empty() {
+                blocks.insert(first, b);
+            }
+        }
+        blocks
+    }
+
+    /// The region of `head`: the blocks that may come back to it, or with `all` everything that follows.
+    pub fn region(&self, head: u32, all: bool) -> Option<Region> {
+        let mut blocks = self.explore(head);
+        let reach = |from: u32, edges: &BTreeMap<u32, Vec<u32>>| {
+            let mut set = BTreeSet::new();
+            let mut todo: Vec<u32> = edges.get(&from).cloned().unwrap_or_default();
+            while let Some(n) = todo.pop() {
+                if set.insert(n) {
+                    todo.extend(edges.get(&n).into_iter().flatten());
+                }
+            }
+            set
+        };
+        let forward: BTreeMap<u32, Vec<u32>> = blocks
+            .iter()
+            .map(|(&k, b)| (k, b.next.iter().copied().filter(|n| blocks.contains_key(n)).collect()))
+            .collect();
+        let mut back: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for (&k, v) in &forward {
+            v.iter().for_each(|&n| back.entry(n).or_default().push(k));
+        }
+        let down = reach(head, &forward);
+        if !all {
+            if !down.contains(&head) {
+                return None;
+            }
+            let up = reach(head, &back);
+            blocks.retain(|k, _| down.contains(k) && up.contains(k));
+        } else {
+            blocks.retain(|&k, _| k == head || down.contains(&k));
+        }
+        if !blocks.contains_key(&head) {
+            return None;
+        }
+        let keys: BTreeSet<u32> = blocks.keys().copied().collect();
+        for b in blocks.values_mut() {
+            b.next.retain(|n| keys.contains(n));
+        }
+        let mut r = Region { head, blocks };
+        if r.len() > MOST {
+            return None;
+        }
+        self.registers(&mut r);
+        Some(r)
+    }
+
+    fn registers(&self, r: &mut Region) {
+        for b in r.blocks.values_mut() {
+            for i in &b.items {
+                let t = audit(i.op, i.insn, self.mode);
+                let (read, single) = match t.fp {
+                    Some(f) => (super::fp::operands(&f), f.form == FpForm::F32),
+                    None => (t.read.vsr, false),
+                };
+                b.exposed |= read & !b.write.vsr;
+                if single && !matches!(t.fp.map(|f| f.op), Some(FpOp::RoundSp | FpOp::FromInt(_))) {
+                    b.as_single |= read;
+                }
+                if !single && !super::fp::loads_single(i.op) {
+                    b.other_write |= t.write.vsr;
+                }
+                b.read = b.read.union(t.read);
+                b.write = b.write.union(whole(t.write));
+            }
+        }
+        let edges: Vec<(u32, u32)> =
+            r.blocks.values().flat_map(|b| b.next.iter().map(move |&n| (b.off, n))).collect();
+        loop {
+            let mut changed = false;
+            for &(from, to) in &edges {
+                let f = &r.blocks[&from];
+                let out = f.dirty.union(f.write);
+                if let Some(t) = r.blocks.get_mut(&to)
+                    && !t.dirty.contains(out)
+                {
+                    t.dirty = t.dirty.union(out);
+                    changed = true;
+                }
+            }
+            if !changed {
+                break;
+            }
+        }
+        for (from, to) in edges {
+            if let Some(t) = r.blocks.get_mut(&to) {
+                t.from.push(from);
+            }
+        }
+    }
+}
+
+/// Registers that are written as a whole: the fields of the CR, and the 32-bit twins of XER's bits.
+pub fn whole(mut r: Regs) -> Regs {
+    use isa::audit::{CA, CA32, OV, OV32, SO};
+    for n in 0..8 {
+        let field = Regs::cr_field(n);
+        if r.cr & field.cr != 0 {
+            r.cr |= field.cr;
+        }
+    }
+    if r.xer & (CA | CA32) != 0 {
+        r.xer |= CA | CA32;
+    }
+    if r.xer & (OV | OV32) != 0 {
+        r.xer |= OV | OV32 | SO;
+    }
+    r
+}
