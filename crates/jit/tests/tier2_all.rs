@@ -1,4 +1,5 @@
 //! The programs of the other tests with everything compiled by the second tier, in place.
+#![allow(clippy::duplicate_mod)] // both bring their own pair of machines
 
 #[path = "programs.rs"]
 mod programs;

@@ -299,9 +299,7 @@ impl Lower<'_> {
     }
 
     fn fp_double(&mut self, f: FpInsn) -> Option<()> {
-        if Late::code(f.op, f.form).is_none() {
-            return None;
-        }
+        Late::code(f.op, f.form)?;
         let (a, b, c) = (self.fp_get(f.a), self.fp_get(f.b), self.fp_get(f.c));
         if f.op == FpOp::RoundSp {
             return self.fp_round(f, b);
@@ -323,9 +321,7 @@ impl Lower<'_> {
     }
 
     fn fp_single(&mut self, f: FpInsn) -> Option<()> {
-        if Late::code(f.op, f.form).is_none() {
-            return None;
-        }
+        Late::code(f.op, f.form)?;
         let (da, db, dc) = (self.fp_get(f.a), self.fp_get(f.b), self.fp_get(f.c));
         if f.op == FpOp::RoundSp {
             return self.fp_round(f, db);
