@@ -11,6 +11,7 @@ mod disks;
 mod life;
 mod matrix;
 mod net;
+mod processor;
 mod stress;
 mod userland;
 mod virtio;
@@ -128,5 +129,6 @@ fn run() -> Result<ExitCode> {
     stress::register(&mut suite);
     matrix::register(&mut suite);
     net::register(&mut suite);
+    processor::register(&mut suite);
     Ok(libtest_mimic::run(&arguments, suite.trials).exit_code())
 }

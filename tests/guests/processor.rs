@@ -1,0 +1,92 @@
+//! Judges of the processor that are built from source: a big-endian Linux, and the kernel's own selftests for powerpc.
+//! The scripts below `guests/` build them once into the user's cache.
+
+use crate::Suite;
+use anyhow::{Context, Result, bail, ensure};
+use guest_tests::{BootSpec, Case, Cpu, Images, Mmu, Outcome, patience};
+use guests::{CacheDir, KernelVersion};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// Selftests that do not pass, and why.
+const KNOWN: &[(&str, &str)] = &[
+    ("pmu/count_instructions", "the performance monitor does not count yet"),
+    ("pmu/count_stcx_fail", "the performance monitor does not count yet"),
+];
+
+/// Adds the tests of this file.
+pub fn register(suite: &mut Suite) {
+    for (name, cpu, mmu) in [
+        ("processor::big_endian_linux_power8", Cpu::Power8, Mmu::Hash),
+        ("processor::big_endian_linux_power9", Cpu::Power9, Mmu::Radix),
+        ("processor::big_endian_linux_power9_hash", Cpu::Power9, Mmu::Hash),
+    ] {
+        suite.add(name, false, move |case, _| big_endian(case, cpu, mmu));
+    }
+    suite.add("processor::kernel_selftests", false, selftests);
+}
+
+/// Runs `guests/NAME/build.sh` for a directory of the user's cache and answers that.
+fn built(name: &str) -> Result<PathBuf> {
+    let out = CacheDir::user()?.root().join(name);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guests").join(name).join("build.sh");
+    let status = Command::new("sh").arg(&script).arg(&out).status().context("sh")?;
+    ensure!(status.success(), "{} failed", script.display());
+    Ok(out)
+}
+
+fn big_endian(case: &mut Case, cpu: Cpu, mmu: Mmu) -> Result<()> {
+    let dir = built("big-endian")?;
+    let mut spec = BootSpec::new(&dir.join("vmlinux"), &dir.join("initrd.gz")).on(cpu);
+    (spec.mmu, spec.cpus) = (mmu, 2);
+    let mut guest = case.boot(&spec)?;
+    guest.expect("RHYP-USERLAND-OK ppc64 ", patience())?;
+    guest.expect("# ", patience())?;
+    guest.send("printf '\\001\\002' | od -An -tx2 | tr -d ' ' | sed 's/^/order-/'; echo processors-$(nproc)\n")?;
+    guest.expect("order-0102", patience())?;
+    guest.expect("processors-2", patience())?;
+    guest.send("poweroff -f\n")?;
+    guest.ends(Outcome::PowerOff)?;
+    guest.is_healthy()
+}
+
+fn selftests(case: &mut Case, images: &Images) -> Result<()> {
+    let kernel = images.kernel(KernelVersion::V6_12).context("Debian's 6.12 kernel is missing")?;
+    let bin = built("kselftests")?.join("bin");
+    let list = include_str!("../../guests/kselftests/list");
+    let mut initramfs = images.userland(include_str!("../../guests/kselftests/run.sh"));
+    initramfs = initramfs.file("kst/list", 0o644, list.as_bytes());
+    let names = list.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split(' ').next());
+    let mut count = 0;
+    for name in names.filter(|name| !name.is_empty()) {
+        let path = bin.join(name);
+        let program = std::fs::read(&path).with_context(|| format!("{}", path.display()))?;
+        initramfs = initramfs.file(&format!("kst/{name}"), 0o755, &program);
+        count += 1;
+    }
+    let mut spec = BootSpec::new(&kernel.vmlinux, &images.write("kselftests", &initramfs)?);
+    (spec.cpus, spec.memory) = (2, "2G".to_owned());
+    let mut guest = case.boot(&spec)?;
+    let mut results = BTreeMap::new();
+    while results.len() < count {
+        let line = guest.expect(r"KST (\S+/\S+) (\w+) \d+", patience().max(Duration::from_secs(900)))?;
+        results.insert(line[1].clone(), line[2].clone());
+    }
+    guest.expect("KST-DONE", patience())?;
+    guest.ends(Outcome::PowerOff)?;
+    let failed: Vec<_> = results
+        .iter()
+        .filter(|(name, status)| {
+            !matches!(status.as_str(), "0" | "4") && !KNOWN.iter().any(|(known, _)| *known == name.as_str())
+        })
+        .map(|(name, status)| format!("{name} ({status})"))
+        .collect();
+    let passed = results.values().filter(|status| *status == "0").count();
+    eprintln!("kernel selftests: {passed} of {count} passed");
+    if !failed.is_empty() {
+        bail!("failed: {}", failed.join(", "));
+    }
+    Ok(())
+}
