@@ -44,7 +44,9 @@ fn big_endian(case: &mut Case, cpu: Cpu, mmu: Mmu) -> Result<()> {
     let mut guest = case.boot(&spec)?;
     guest.expect("RHYP-USERLAND-OK ppc64 ", patience())?;
     guest.expect("# ", patience())?;
-    guest.send("printf '\\001\\002' | od -An -tx2 | tr -d ' ' | sed 's/^/order-/'; echo processors-$(nproc)\n")?;
+    guest.send(
+        "printf '\\001\\002' | od -An -tx2 | tr -d ' ' | sed 's/^/order-/'; echo processors-$(nproc)\n",
+    )?;
     guest.expect("order-0102", patience())?;
     guest.expect("processors-2", patience())?;
     guest.send("poweroff -f\n")?;
