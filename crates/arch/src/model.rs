@@ -71,6 +71,8 @@ pub static MODELS: &[Model] = &[
     Model { name: "power8nvl", pvr: 0x004c_0100, ..POWER8 },
     POWER9,
     POWER10,
+    // The instructions of POWER10 under another version.
+    Model { name: "power11", tree_name: "POWER11", pvr: 0x0082_1200, logical_pvr: 0x0f00_0007, ..POWER10 },
 ];
 
 impl Model {

@@ -67,7 +67,7 @@ impl Agreement {
     /// What holds before the guest has said anything.
     pub fn before(config: &PartitionConfig) -> Self {
         let newest = config.newest();
-        let compatible = newest.level < config.model.level;
+        let compatible = newest.logical_pvr < config.model.logical_pvr;
         Agreement {
             logical_pvr: newest.logical_pvr,
             cpu_version: if compatible { newest.logical_pvr } else { config.model.pvr },
@@ -96,7 +96,7 @@ pub fn level_of(pvr: u32) -> Level {
 }
 
 /// Logical processor versions that can be offered, best first.
-const LOGICAL: [u32; 3] = [0x0f00_0006, 0x0f00_0005, 0x0f00_0004];
+const LOGICAL: [u32; 4] = [0x0f00_0007, 0x0f00_0006, 0x0f00_0005, 0x0f00_0004];
 
 /// Puts the partition into the state in which its first instruction is executed: LPCR, page table, interrupt
 /// controller, as [`Agreement::before`] has it. For start and reboot, after [`crate::PaprState::reset`]; no processor
@@ -137,10 +137,12 @@ pub(crate) fn switch_mmu(p: &dyn Platform, radix: bool) -> Result<(), HpteError>
 /// The answer to what a guest says of itself; `None` if they cannot go together.
 fn agree(config: &PartitionConfig, v: &CasVectors) -> Option<Agreement> {
     let newest = config.newest();
-    let logical = LOGICAL.into_iter().filter(|&l| level_of(l) <= newest.level).find(|&l| v.supports(l));
+    let logical = LOGICAL.into_iter().filter(|&l| l <= newest.logical_pvr).find(|&l| v.supports(l));
     let version = match logical {
         Some(l) => l,
-        None if newest.level == config.model.level && v.supports(config.model.pvr) => config.model.pvr,
+        None if newest.logical_pvr == config.model.logical_pvr && v.supports(config.model.pvr) => {
+            config.model.pvr
+        }
         None => return None,
     };
     let isa3 = level_of(version) >= Level::V3_0;
@@ -211,9 +213,8 @@ pub fn negotiate(p: &dyn Platform, tree: &mut DeviceTree, vectors: &[u8]) -> Cas
 /// that Linux asks for.
 pub fn assume(p: &dyn Platform, tree: &mut DeviceTree) -> CasOutcome {
     let mut vectors = Vec::new();
-    for (mask, value) in
-        [(u32::MAX, LOGICAL[0]), (u32::MAX, LOGICAL[1]), (u32::MAX, LOGICAL[2]), (0xffff_fffe, 0x0f00_0001)]
-    {
+    let logical = LOGICAL.into_iter().map(|l| (u32::MAX, l));
+    for (mask, value) in logical.chain([(0xffff_fffe, 0x0f00_0001)]) {
         vectors.extend_from_slice(&mask.to_be_bytes());
         vectors.extend_from_slice(&value.to_be_bytes());
     }

@@ -77,7 +77,7 @@ impl PartitionConfig {
     /// The model whose architecture level is the newest to be offered.
     pub fn newest(&self) -> &'static Model {
         match self.compat {
-            Some(c) if c.level < self.model.level => c,
+            Some(c) if c.logical_pvr < self.model.logical_pvr => c,
             _ => self.model,
         }
     }

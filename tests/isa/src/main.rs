@@ -226,8 +226,37 @@ fn check(rows: &[&'static Row], list: &[Erratum], o: &Options) -> Result<bool> {
         modelled.0,
         modelled.1.len()
     );
+    let (tried, wrong) = beyond(rows, &mut machines);
+    for w in &wrong {
+        println!("not illegal: {w}");
+    }
+    println!("instructions newer than the model: {tried} tried, {} not illegal", wrong.len());
     println!("mismatches: {failures} in {} instructions", bad.len());
-    Ok(bad.is_empty())
+    Ok(bad.is_empty() && wrong.is_empty())
+}
+
+/// On a model (or in a compatibility mode) of an older level the instructions of newer ones are illegal; how many were
+/// tried, and which were not.
+fn beyond(rows: &[&'static Row], machines: &mut Machines) -> (u32, Vec<String>) {
+    let (mut tried, mut wrong) = (0, Vec::new());
+    for (model, level) in [("power8", isa::Level::V2_07), ("power9", isa::Level::V3_0)] {
+        for row in rows.iter().filter(|r| r.since > level) {
+            let mut v = vector::vector(row, 0);
+            if !v.pr || v.insn.prefix == 0 && isa::decode(v.insn, level) != isa::Op::Invalid {
+                continue;
+            }
+            v.model = model;
+            tried += 1;
+            for translate in [false, true] {
+                match machines.run(&v, translate) {
+                    None => {}
+                    Some(Some(o)) if o.end == End::Illegal => {}
+                    Some(o) => wrong.push(format!("{} on {model}: {:x?}", row.mnemonic, o.map(|o| o.end))),
+                }
+            }
+        }
+    }
+    (tried, wrong)
 }
 
 fn explain(rows: &[&'static Row], n: u32, list: &[Erratum]) -> Result<bool> {

@@ -73,6 +73,11 @@ fn the_best_common_level() {
     for (model, compat, asked, level) in [
         ("power10", None, &ALL[..], POWER10),
         ("power10", Some("power9"), &ALL[..], POWER9),
+        ("power10", None, &[0x0f00_0007, POWER10, POWER9][..], POWER10),
+        ("power11", None, &[0x0f00_0007, POWER10, POWER9][..], 0x0f00_0007),
+        ("power11", None, &ALL[..], POWER10),
+        ("power11", Some("power10"), &[0x0f00_0007, POWER10][..], POWER10),
+        ("power11", Some("power9"), &[0x0f00_0007, POWER10, POWER9][..], POWER9),
         ("power10", None, &[POWER9, POWER8][..], POWER9),
         ("power9", None, &ALL[..], POWER9),
         ("power9", None, &[POWER8][..], POWER8),
