@@ -253,9 +253,9 @@ impl Link {
         q.ready.then(|| Layout { size, desc, avail, used, next: q.next() })
     }
 
-    /// Looks at what the driver has offered since `seen` (see [`Queue::survey`]).
-    pub fn survey(&self, n: usize, seen: &mut u16) {
-        self.ask(n, |q, _| q.survey(&self.ram, seen));
+    /// Looks at what the driver has offered since `seen` (see [`Queue::survey`]): the slot in the ring and the chain.
+    pub fn survey(&self, n: usize, seen: &mut u16, each: &mut dyn FnMut(u16, &Found)) {
+        self.ask(n, |q, _| q.survey(&self.ram, seen, each));
     }
 
     /// Interrupts the driver because somebody else has given chains of a queue back.

@@ -152,8 +152,14 @@ impl Queue {
         Ok(Some(found))
     }
 
-    /// Looks at the chains offered since `seen`, without taking them, and tells memory of what may be written to it.
-    pub fn survey(&self, ram: &std::sync::Arc<GuestRam>, seen: &mut u16) -> Result<(), Broken> {
+    /// Looks at the chains offered since `seen`, without taking them: tells memory of what may be written to it, and
+    /// the caller of each.
+    pub fn survey(
+        &self,
+        ram: &std::sync::Arc<GuestRam>,
+        seen: &mut u16,
+        each: &mut dyn FnMut(u16, &Found),
+    ) -> Result<(), Broken> {
         if !self.ready {
             return Ok(());
         }
@@ -166,6 +172,7 @@ impl Queue {
             let head = Self::u16_at(ram, self.avail, 4 + 2 * self.slot(*seen))?;
             let found = self.walk(ram, head)?;
             found.writable.list().iter().for_each(|&(addr, len)| ram.written(addr, len));
+            each(*seen & (self.size - 1), &found);
             *seen = seen.wrapping_add(1);
         }
         Ok(())

@@ -4,11 +4,16 @@
 //!
 //! **Code.** What another program writes to memory, nobody here sees. So when the driver offers a buffer to be written,
 //! code that was made from it is dropped then: until the buffer comes back the guest has no business in it.
+//!
+//! **Available rings.** The back end sees copies of them, in memory of their own: so it takes no chain before it has been
+//! looked at here. For file systems the looking also puts the flags of open files, whose numbers differ between
+//! Power and other architectures, into the host's terms.
 
 mod protocol;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,7 +21,7 @@ use std::thread::JoinHandle;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 
-use super::queue::Broken;
+use super::queue::{Broken, Found};
 use super::{Link, VirtioDevice, copy_config, feature};
 use crate::lock;
 use protocol::{Backend, numbers, request, words};
@@ -38,6 +43,11 @@ const NOT_HERE: u64 = 1 << 26
     | 1 << 38
     | 1 << 40;
 
+/// Where the back end finds the copies of the available rings: an address that is no memory of the partition.
+const COPIES: u64 = 1 << 50;
+/// Bytes of one copy.
+const COPY: u64 = 0x1000;
+
 /// The device.
 pub struct VhostUser {
     inner: Arc<Inner>,
@@ -55,6 +65,10 @@ struct Inner {
     backend: Mutex<Backend>,
     queues: Vec<Ends>,
     link: Mutex<Option<Arc<Link>>>,
+    /// The copies of the available rings.
+    copies: std::fs::File,
+    /// Flags of open files are to be translated.
+    files: bool,
     /// Written to end the watcher.
     quit: OwnedFd,
     over: AtomicBool,
@@ -121,7 +135,12 @@ impl VhostUser {
         let ends = || -> io::Result<Ends> {
             Ok(Ends { kick: event()?, call: event()?, seen: Mutex::new(0), started: AtomicBool::new(false) })
         };
+        let copies = rustix::fs::memfd_create("vhost-rings", rustix::fs::MemfdFlags::CLOEXEC)?;
+        let copies = std::fs::File::from(copies);
+        copies.set_len(COPY * queues as u64)?;
         let inner = Arc::new(Inner {
+            copies,
+            files: kind == FS,
             backend: Mutex::new(backend),
             queues: (0..queues).map(|_| ends()).collect::<io::Result<_>>()?,
             link: Mutex::default(),
@@ -140,17 +159,20 @@ impl VhostUser {
         let mut b = lock(&self.inner.backend);
         let protocol = if self.protocol { protocol::PROTOCOL_FEATURES } else { 0 };
         b.tell(request::SET_FEATURES, &numbers(&[link.features() | protocol]), &[])?;
-        // One region, whose addresses are real addresses everywhere.
-        let mut table = words(&[1, 0]);
+        // Memory, whose addresses are real addresses everywhere, and the copies of the rings.
+        let mut table = words(&[2, 0]);
         table.extend(numbers(&[0, link.ram.size(), 0, 0]));
-        b.tell(request::SET_MEM_TABLE, &table, &[link.ram.fd().as_fd()])?;
+        table.extend(numbers(&[COPIES, COPY * self.inner.queues.len() as u64, COPIES, 0]));
+        b.tell(request::SET_MEM_TABLE, &table, &[link.ram.fd().as_fd(), self.inner.copies.as_fd()])?;
         for (n, ends) in self.inner.queues.iter().enumerate() {
             let Some(q) = link.layout(n) else { continue };
             let index = n as u32;
             *lock(&ends.seen) = q.next;
+            let copy = COPY * n as u64;
+            self.inner.copies.write_all_at(&[[0; 2], q.next.to_le_bytes()].concat(), copy)?;
             b.tell(request::SET_VRING_NUM, &words(&[index, q.size as u32]), &[])?;
             let mut addresses = words(&[index, 0]);
-            addresses.extend(numbers(&[q.desc, q.used, q.avail, 0]));
+            addresses.extend(numbers(&[q.desc, q.used, COPIES + copy, 0]));
             b.tell(request::SET_VRING_ADDR, &addresses, &[])?;
             b.tell(request::SET_VRING_BASE, &words(&[index, q.next as u32]), &[])?;
             b.tell(request::SET_VRING_KICK, &numbers(&[index as u64]), &[ends.kick.as_fd()])?;
@@ -169,10 +191,27 @@ impl Inner {
         lock(&self.link).clone()
     }
 
-    /// Drops code made from what the driver lets the back end write.
+    /// Passes on what the driver has offered, and drops code made from what the back end may write.
     fn look_at(&self, link: &Link, queue: usize) {
-        if let Some(ends) = self.queues.get(queue) {
-            link.survey(queue, &mut lock(&ends.seen));
+        let Some(ends) = self.queues.get(queue) else { return };
+        let mut seen = lock(&ends.seen);
+        let (before, copy) = (*seen, COPY * queue as u64);
+        let mut result = Ok(());
+        link.survey(queue, &mut seen, &mut |slot, found| {
+            if self.files {
+                translate_flags(found);
+            }
+            let at = copy + 4 + 2 * slot as u64;
+            if result.is_ok() {
+                result = self.copies.write_all_at(&found.head.to_le_bytes(), at);
+            }
+        });
+        if *seen != before && result.is_ok() {
+            // Chains before their number, for the back end may look at any time.
+            result = self.copies.write_all_at(&seen.to_le_bytes(), copy + 2);
+        }
+        if result.is_err() {
+            link.broken(Broken("the copy of a ring cannot be written"));
         }
     }
 
@@ -207,6 +246,33 @@ impl Inner {
                 }
             }
         }
+    }
+}
+
+/// FUSE requests with flags of open files: number, and the place of the flags behind the request's head.
+const FLAGGED: [(u32, u64); 6] = [(14, 0), (15, 32), (16, 32), (27, 0), (35, 0), (51, 0)];
+/// Bytes of the head, and the request's number in it.
+const FUSE_HEAD: u64 = 40;
+const FUSE_NUMBER: u64 = 4;
+/// Flags with other numbers elsewhere: Power's, and those of x86. (Others are the same.)
+#[cfg(target_arch = "x86_64")]
+const FLAGS: [(u32, u32); 4] =
+    [(0o40000, 0o200000), (0o100000, 0o400000), (0o200000, 0o100000), (0o400000, 0o40000)];
+#[cfg(not(target_arch = "x86_64"))]
+const FLAGS: [(u32, u32); 0] = [];
+
+/// Puts the flags of open files in a request into the host's terms. Big-endian drivers, which virtiofsd does not
+/// understand, are left alone by the numbers.
+fn translate_flags(found: &Found) {
+    let word = |at: u64| {
+        let mut b = [0; 4];
+        (found.readable.read(at, &mut b) == 4).then(|| u32::from_le_bytes(b))
+    };
+    let place = word(FUSE_NUMBER).and_then(|n| FLAGGED.iter().find(|f| f.0 == n)).map(|f| FUSE_HEAD + f.1);
+    if let Some((at, flags)) = place.and_then(|at| Some((at, word(at)?))) {
+        let others = FLAGS.iter().fold(flags, |f, x| f & !x.0);
+        let new = FLAGS.iter().filter(|x| flags & x.0 != 0).fold(others, |f, x| f | x.1);
+        found.readable.slice(at, 4).write(0, &new.to_le_bytes());
     }
 }
 

@@ -21,6 +21,7 @@ const FEATURES: u64 =
 struct Heard {
     requests: Vec<u32>,
     memory: Option<std::fs::File>,
+    copies: Option<std::fs::File>,
     /// Addresses and notifications of queue 1.
     addresses: [u64; 3],
     kick: Option<OwnedFd>,
@@ -55,7 +56,8 @@ fn serve(mut socket: &UnixStream, heard: &Mutex<Heard>, until: u32) {
         std::io::Read::read_exact(&mut socket, &mut body).unwrap();
         let mut h = lock(heard);
         h.requests.push(kind);
-        let mut fd = fds.into_iter().next();
+        let mut fds = fds.into_iter();
+        let mut fd = fds.next();
         let answer = match kind {
             request::GET_FEATURES => Some(numbers(&[FEATURES])),
             request::GET_PROTOCOL_FEATURES => Some(numbers(&[PROTOCOL_REPLY_ACK | PROTOCOL_CONFIG])),
@@ -68,7 +70,10 @@ fn serve(mut socket: &UnixStream, heard: &Mutex<Heard>, until: u32) {
             _ => {
                 match kind {
                     request::SET_FEATURES => h.features = word64(&body, 0),
-                    request::SET_MEM_TABLE => h.memory = fd.take().map(std::fs::File::from),
+                    request::SET_MEM_TABLE => {
+                        h.memory = fd.take().map(std::fs::File::from);
+                        h.copies = fds.next().map(std::fs::File::from);
+                    }
                     request::SET_VRING_ADDR if body[0] == 1 => {
                         h.addresses = [8, 16, 24].map(|at| word64(&body, at));
                     }
@@ -102,11 +107,12 @@ fn work(heard: &Mutex<Heard>, n: u16) {
         let memory = h.memory.as_ref().unwrap();
         let [desc, used, avail] = h.addresses;
         let mut b = [0; 2];
-        memory.read_exact_at(&mut b, avail + 2).unwrap();
+        let (copies, avail) = (h.copies.as_ref().unwrap(), avail - COPIES);
+        copies.read_exact_at(&mut b, avail + 2).unwrap();
         if u16::from_le_bytes(b) == n {
             continue;
         }
-        memory.read_exact_at(&mut b, avail + 4 + 2 * (n % SIZE) as u64).unwrap();
+        copies.read_exact_at(&mut b, avail + 4 + 2 * (n % SIZE) as u64).unwrap();
         let head = u16::from_le_bytes(b);
         let mut addr = [0; 8];
         memory.read_exact_at(&mut addr, desc + 16 * head as u64).unwrap();
@@ -146,6 +152,15 @@ fn another_program_serves_the_queues() {
                 assert!(begin.elapsed() < Duration::from_secs(60), "no interrupt");
                 std::thread::sleep(Duration::from_micros(50));
             }
+        }
+        // Opening a file: Power's O_LARGEFILE and O_DIRECT are x86's O_DIRECTORY and O_NOFOLLOW.
+        #[cfg(target_arch = "x86_64")]
+        {
+            d.ram.store_le(BUFFERS + 0x100, 14 << 32, 8).unwrap();
+            d.ram.store_le(BUFFERS + 0x200, 0o600002, 4).unwrap();
+            d.offer(1, 3, &[(BUFFERS + 0x100, 40, false), (BUFFERS + 0x200, 8, false)]);
+            d.notify(1);
+            assert_eq!(d.ram.load_le(BUFFERS + 0x200, 4).unwrap(), 0o140002);
         }
         // A queue that makes no sense is not handed on.
         d.offer(1, 0, &[(u64::MAX - 1, 8, true)]);
