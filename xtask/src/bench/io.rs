@@ -194,7 +194,7 @@ pub fn run(root: &Path, words: &[&str]) -> Result<()> {
     };
 
     println!("fio, Linux 6.12, POWER9, 1 processor, requests a second, medians of {}:", options.rounds);
-    println!("{:<14}{:<28}{:>10}{:>10}{:>8}{:>8}", "disk", "job", "rhyp", "QEMU", "ratio", "at least");
+    println!("{:<14}{:<28}{:>10}{:>10}{:>8}{:>10}", "disk", "job", "rhyp", "QEMU", "ratio", "at least");
     for (name, bus, format) in DISKS {
         if !options.only.is_empty() && !options.only.iter().any(|o| o == name) {
             continue;
@@ -211,7 +211,7 @@ pub fn run(root: &Path, words: &[&str]) -> Result<()> {
         for ((job, _, _, _, least), (ours, theirs)) in JOBS.iter().zip(&mut results) {
             let (a, b) = (median(ours), median(theirs));
             if b > 0.0 {
-                println!("{name:<14}{job:<28}{a:>10.0}{b:>10.0}{:>8.2}{least:>8.1}", a / b);
+                println!("{name:<14}{job:<28}{a:>10.0}{b:>10.0}{:>8.2}{least:>10.1}", a / b);
             } else {
                 println!("{name:<14}{job:<28}{a:>10.0}");
             }
