@@ -51,7 +51,7 @@ fn work(file: File, path: &Path) {
             Op::Read { offset: at, into: memory() },
         ] {
             let tell = tell.clone();
-            disk.submit(op, Box::new(move |r| drop(tell.send(r))));
+            disk.submit(op, Box::new(move |r| tell.send(r).unwrap_or_default()));
             if hear.recv_timeout(std::time::Duration::from_secs(20)).is_err() {
                 std::process::abort();
             }
