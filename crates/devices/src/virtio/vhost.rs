@@ -26,6 +26,8 @@ use super::{Link, VirtioDevice, copy_config, feature};
 use crate::lock;
 use protocol::{Backend, numbers, request, words};
 
+/// Why a device stops when its back end closes the socket.
+const ENDED: &str = "the program behind it has ended";
 /// Kind of a file system.
 const FS: u16 = 26;
 /// Bytes of a file system's tag.
@@ -72,6 +74,8 @@ struct Inner {
     /// Written to end the watcher.
     quit: OwnedFd,
     over: AtomicBool,
+    /// The back end has closed its socket.
+    ended: AtomicBool,
 }
 
 /// Notifications of one queue, to and from the back end.
@@ -146,6 +150,7 @@ impl VhostUser {
             link: Mutex::default(),
             quit: event()?,
             over: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
         });
         let watched = inner.clone();
         let watcher =
@@ -241,8 +246,10 @@ impl Inner {
             }
             if alive && ready.last() == Some(&true) {
                 alive = false;
-                if let Some(link) = link {
-                    link.broken(Broken("the program behind it has ended"));
+                // Said before the link is looked for: a device that is just being started finds it.
+                self.ended.store(true, Ordering::SeqCst);
+                if let Some(link) = self.link() {
+                    link.broken(Broken(ENDED));
                 }
             }
         }
@@ -311,6 +318,9 @@ impl VirtioDevice for VhostUser {
             return link.broken(Broken("the program behind it does not take the queues"));
         }
         *lock(&self.inner.link) = Some(link.clone());
+        if self.inner.ended.load(Ordering::SeqCst) {
+            return link.broken(Broken(ENDED));
+        }
         for queue in 0..self.inner.queues.len() {
             self.notify(link, queue);
         }
