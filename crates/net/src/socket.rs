@@ -79,8 +79,9 @@ mod tests {
     #[test]
     fn two_ends_meet() {
         let path = std::env::temp_dir().join(format!("rhyp-net-{}.sock", std::process::id()));
-        // Left over from a process that is gone.
+        // Left over from a process that is gone: in truth gone once no child that another test is just starting holds a copy of it.
         drop(UnixListener::bind(&path).unwrap());
+        wait_for(|| UnixStream::connect(&path).is_err());
         let address = Address::Unix(path.clone());
         let server = std::thread::spawn({
             let address = address.clone();
