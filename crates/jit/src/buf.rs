@@ -109,6 +109,7 @@ pub fn be_nice() {
     // SAFETY: plain system calls that change this thread's priority; one that fails changes nothing.
     unsafe {
         let me = libc::syscall(libc::SYS_gettid) as libc::id_t;
-        libc::setpriority(libc::PRIO_PROCESS, me, 10);
+        let now = libc::getpriority(libc::PRIO_PROCESS, me);
+        libc::setpriority(libc::PRIO_PROCESS, me, now + 5);
     }
 }

@@ -246,7 +246,7 @@ fn seen(s: &CpuState) -> Box<CpuState> {
     let mut s = Box::new(s.clone());
     let v = s.fpscr();
     s.set_fpscr(v);
-    s.engine = [0; 16];
+    s.engine = [0; 32];
     s.dec_expiry = 0;
     s
 }

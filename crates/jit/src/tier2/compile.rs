@@ -158,6 +158,7 @@ impl Compiler {
             more_pairs: 0,
             written: region.written(),
             singles: HashMap::new(),
+            windows: Vec::new(),
             groups: Groups::default(),
             only_singles: region.only_singles() & !pairs,
             dirty: Regs::NONE,
@@ -179,6 +180,7 @@ impl Compiler {
         }
         l.enter_fp(touched, region.written());
         l.load_variables(touched);
+        l.close_windows();
         let head = l.blocks[&r.head];
         l.f.ins().jump(head, &[]);
         let failed = blocks_of(&mut l, region, r.grouped);

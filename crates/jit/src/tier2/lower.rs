@@ -77,6 +77,21 @@ pub struct Tables {
     pub fill: u64,
 }
 
+/// Most windows of a region.
+const WINDOWS: usize = 16;
+
+/// The page where an access found its bytes last time. The same page needs no look-up, and where its bytes are does
+/// not wait for one. Windows are closed when a region is entered, and nothing invalidates the TLB until it is left.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    /// Effective address of the page.
+    page: Variable,
+    /// Host address less effective address.
+    addend: Variable,
+    /// The word of the state that says how far the first byte may be into the page, exclusive; 0: there is no page.
+    limit: i32,
+}
+
 /// A region in the making.
 pub struct Lower<'f> {
     pub(super) f: FunctionBuilder<'f>,
@@ -109,6 +124,8 @@ pub struct Lower<'f> {
     pub(super) more_pairs: u64,
     /// Registers that the region writes.
     pub(super) written: Regs,
+    /// Windows that no access has yet.
+    pub(super) windows: Vec<Window>,
     /// Which accesses of the block share a probe.
     pub(super) groups: Groups,
     /// VSRs that only ever hold singles, and are kept so.
@@ -590,19 +607,48 @@ impl Lower<'_> {
     /// instruction accesses `ea`.
     fn probe_range(&mut self, ea: Value, from: i64, len: i64, write: bool) -> Value {
         let first = if from == 0 { ea } else { self.f.ins().iadd_imm_s(ea, from) };
+        let Some(w) = self.windows.pop() else {
+            let on = self.f.create_block();
+            let entry = self.look_up(ea, first, from + len - 1, write, on);
+            self.f.switch_to_block(on);
+            let at = self.tables.data[write as usize] + std::mem::offset_of!(mem::TlbEntry, addend) as i32;
+            let flags = self.tlb_flags();
+            return self.f.ins().load(I64, flags, entry, at);
+        };
+        let page = self.f.use_var(w.page);
+        let off = self.f.ins().isub(first, page);
+        let limit = self.state_load(I64, w.limit);
+        let inside = self.f.ins().icmp(IntCC::UnsignedLessThan, off, limit);
+        let (on, outside, found) = (self.f.create_block(), self.cold_exit(), self.cold_exit());
+        self.f.ins().brif(inside, on, &[], outside, &[]);
+        self.f.switch_to_block(outside);
+        let entry = self.look_up(ea, first, from + len - 1, write, found);
+        self.f.switch_to_block(found);
+        let at = self.tables.data[write as usize] + std::mem::offset_of!(mem::TlbEntry, addend) as i32;
+        let flags = self.tlb_flags();
+        let addend = self.f.ins().load(I64, flags, entry, at);
+        let page = self.f.ins().band_imm_s(first, -4096);
+        let limit = self.iconst(4097 - len as u64);
+        self.f.def_var(w.page, page);
+        self.f.def_var(w.addend, addend);
+        self.state_store(w.limit, limit);
+        self.f.ins().jump(on, &[]);
+        self.f.switch_to_block(on);
+        self.f.use_var(w.addend)
+    }
+
+    /// Look up the page of the bytes from `first` to `ea` + `last`, and go on in `on` if there is one: its TLB entry,
+    /// less the table's displacement.
+    fn look_up(&mut self, ea: Value, first: Value, last: i64, write: bool, on: ir::Block) -> Value {
         let page = self.f.ins().ushr_imm_u(first, (mem::PAGE_SHIFT - ENTRY.trailing_zeros()) as i64);
         let index = self.f.ins().band_imm_u(page, (((1u32 << mem::TLB_BITS) - 1) * ENTRY) as i64);
         let entry = self.f.ins().iadd(self.tlb, index);
-        let at = self.tables.data[write as usize];
-        let tag_at = at + std::mem::offset_of!(mem::TlbEntry, tag) as i32;
-        let addend_at = at + std::mem::offset_of!(mem::TlbEntry, addend) as i32;
+        let tag_at = self.tables.data[write as usize] + std::mem::offset_of!(mem::TlbEntry, tag) as i32;
         let flags = self.tlb_flags();
-        let last = from + len - 1;
         let last = if last == 0 { ea } else { self.f.ins().iadd_imm_s(ea, last) };
         let last = self.f.ins().band_imm_s(last, -4096);
         let tag = self.f.ins().load(I64, flags, entry, tag_at);
         let hit = self.f.ins().icmp(IntCC::Equal, tag, last);
-        let on = self.f.create_block();
         let miss = self.cold_exit();
         let out = self.cold_exit();
         self.f.ins().brif(hit, on, &[], miss, &[]);
@@ -615,8 +661,20 @@ impl Lower<'_> {
         let hit = self.f.ins().icmp(IntCC::Equal, tag, last);
         self.f.ins().brif(hit, on, &[], out, &[]);
         self.fill_cold(out);
-        self.f.switch_to_block(on);
-        self.f.ins().load(I64, flags, entry, addend_at)
+        entry
+    }
+
+    /// In the entry block: no window shows a page yet.
+    pub(super) fn close_windows(&mut self) {
+        let zero = self.iconst(0);
+        for n in 0..WINDOWS {
+            let (page, addend) = (self.f.declare_var(I64), self.f.declare_var(I64));
+            let limit = Self::engine_at(slot::WINDOWS + n);
+            self.f.def_var(page, zero);
+            self.f.def_var(addend, zero);
+            self.state_store(limit, zero);
+            self.windows.push(Window { page, addend, limit });
+        }
     }
 
     /// In the entry block: leave unless the page at `off` is where it was when the region was made.
