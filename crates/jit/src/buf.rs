@@ -7,10 +7,26 @@ pub struct CodeBuf {
     rw: *mut u8,
     rx: *const u8,
     len: usize,
-    /// Bytes from the start that were offered to the host for huge pages.
+    /// Its two halves: what runs often, and what seldom does.
+    halves: [Half; 2],
+}
+
+/// A half that fills from its start.
+#[derive(Clone, Copy, Debug, Default)]
+struct Half {
+    start: usize,
+    /// Up to where code was written.
+    end: usize,
+    /// Up to where huge pages were asked for.
     huge: usize,
-    /// Bytes from the start that were dropped from the writable mapping.
+    /// Up to where it was dropped from the writable mapping.
     dropped: usize,
+}
+
+impl Half {
+    fn at(start: usize) -> Self {
+        Half { start, end: start, huge: start, dropped: start }
+    }
 }
 
 /// Size of the host's huge pages.
@@ -43,7 +59,12 @@ impl CodeBuf {
                 libc::munmap(rw, len);
                 return Err(e);
             }
-            let buf = CodeBuf { rw: rw.cast(), rx: rx.cast(), len, huge: 0, dropped: 0 };
+            let buf = CodeBuf {
+                rw: rw.cast(),
+                rx: rx.cast(),
+                len,
+                halves: [Half::at(0), Half::at(Self::middle(len))],
+            };
             // Nothing is in it yet; from here on no mapping is both writable and executable.
             if libc::mprotect(rx, len, libc::PROT_READ | libc::PROT_EXEC) != 0 {
                 return Err(std::io::Error::last_os_error());
@@ -58,27 +79,41 @@ impl CodeBuf {
         unsafe { std::slice::from_raw_parts_mut(self.rw, self.len) }
     }
 
-    /// Code is written up to `end`: have the host keep it well.
+    fn middle(len: usize) -> usize {
+        if len >= 4 * HUGE { (len / 2).next_multiple_of(HUGE) } else { len / 2 }
+    }
+
+    /// Where the half for what seldom runs begins.
+    pub fn cold(&self) -> usize {
+        self.halves[1].start
+    }
+
+    /// Code is written up to `end` of one half: have the host keep it well.
     ///
     /// What was written is dropped from the writable mapping now and then, where every page would count as resident a
     /// second time. Much code gets huge pages, which a host's processor finds with far fewer looks at its page tables;
     /// little code is not worth the work.
     pub fn reach(&mut self, end: usize) {
-        if end >= self.dropped + DROP && end < MUCH {
-            let len = (end - self.dropped) & !4095;
+        let n = (end > self.halves[1].start) as usize;
+        self.halves[n].end = end;
+        let much = self.halves.iter().map(|h| h.end - h.start).sum::<usize>() >= MUCH;
+        let limit = if n == 0 { self.halves[1].start } else { self.len };
+        let h = &mut self.halves[n];
+        if end >= h.dropped + DROP && !much {
+            let len = (end - h.dropped) & !4095;
             // SAFETY: a part of our own shared mapping, whose pages stay in the other one and come back when written.
-            unsafe { libc::madvise(self.rw.add(self.dropped).cast(), len, libc::MADV_DONTNEED) };
-            self.dropped += len;
+            unsafe { libc::madvise(self.rw.add(h.dropped).cast(), len, libc::MADV_DONTNEED) };
+            h.dropped += len;
         }
-        if end >= MUCH && self.huge < end && self.huge + HUGE <= self.len {
+        if much && h.huge < end && h.huge + HUGE <= limit {
             // SAFETY: advice about a part of our own mappings, whose contents stay as they are. A huge page needs one
             // small page that is there. What the host refuses only costs time.
             unsafe {
-                let at = self.rw.add(self.huge);
+                let at = self.rw.add(h.huge);
                 at.write_volatile(at.read_volatile());
                 libc::madvise(at.cast(), HUGE, libc::MADV_COLLAPSE);
             }
-            self.huge += HUGE;
+            h.huge += HUGE;
         }
     }
 

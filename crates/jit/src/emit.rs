@@ -237,6 +237,8 @@ pub struct Emit<'a> {
     pub(crate) avx: bool,
     /// AES and carry-less multiplication.
     pub(crate) crypto: bool,
+    /// Where pieces that seldom run go.
+    pub cold: usize,
     /// Counters of backward branches by exit, and where they begin; none: no counting.
     pub(crate) heat: (&'a mut [u32], u32),
 }
@@ -309,6 +311,7 @@ impl<'a> Emit<'a> {
             bmi2,
             avx,
             crypto,
+            cold: 0,
             heat: (&mut [], 0),
         }
     }
@@ -407,7 +410,7 @@ impl<'a> Emit<'a> {
         self.a.call_to(if keep { self.thunks.one_keep } else { self.thunks.one });
     }
 
-    /// End the block: go on in sequence if it does not end by itself, then the cold pieces.
+    /// End the block: go on in sequence if it does not end by itself, then the pieces for rare cases.
     pub fn finish(&mut self, next: u32) {
         if !self.ended {
             self.settle_all();
@@ -416,6 +419,7 @@ impl<'a> Emit<'a> {
         for n in 0..self.l.warms.len() {
             self.warm_piece(n);
         }
+        let here = std::mem::replace(&mut self.a.pos, self.cold);
         for n in 0..self.l.colds.len() {
             let c = &self.l.colds[n];
             let (first, last, retry, fields) = (c.first, c.last, c.retry, c.fields);
@@ -449,6 +453,7 @@ impl<'a> Emit<'a> {
             }
             self.a.jmp_to(resume);
         }
+        self.cold = std::mem::replace(&mut self.a.pos, here);
         for n in 0..self.l.sides.len() {
             let s = &self.l.sides[n];
             for k in s.first..s.last {

@@ -26,6 +26,8 @@ pub const TRACE: u64 = msr::SE | msr::BE;
 pub struct Jit {
     pub(crate) buf: CodeBuf,
     pub(crate) pos: usize,
+    /// Where pieces that seldom run go, in the buffer's other half.
+    cold: usize,
     /// Where blocks begin, behind the common pieces.
     start: usize,
     pub(crate) thunks: Thunks,
@@ -62,7 +64,7 @@ impl Jit {
         if !has {
             return None;
         }
-        let len = o.code_bytes.max(2 * BLOCK_ROOM).next_multiple_of(1 << 16).min(1 << 30);
+        let len = o.code_bytes.max(4 * BLOCK_ROOM).next_multiple_of(1 << 16).min(1 << 30);
         let mut buf = match CodeBuf::new(len) {
             Ok(b) => b,
             Err(e) => {
@@ -81,6 +83,7 @@ impl Jit {
             by_op: o.profile.then(|| Box::new([0; 4096])),
         };
         Some(Jit {
+            cold: buf.cold(),
             buf,
             pos: start,
             start,
@@ -297,6 +300,7 @@ impl Jit {
     fn flush(&mut self) {
         self.cache.clear();
         self.pos = self.start;
+        self.cold = self.buf.cold();
         self.stats.flushes += 1;
         #[cfg(feature = "tier2")]
         if let Some(t) = &mut self.tier2 {
@@ -309,7 +313,7 @@ impl Jit {
     /// Make the block at real address `ra`. `None`: look around first.
     fn translate(&mut self, cpu: &mut Cpu, ra: u64, key: Key) -> Option<u32> {
         let page = ra & !4095;
-        if self.pos + BLOCK_ROOM > self.buf.len() {
+        if self.pos + BLOCK_ROOM > self.buf.cold() || self.cold + BLOCK_ROOM > self.buf.len() {
             self.flush();
             return None;
         }
@@ -352,21 +356,31 @@ impl Jit {
             e.heat = t.heat();
         }
         let mut marks = if self.perf_ops { Some(Vec::new()) } else { None };
-        let (end, count, calls) = block(e, cpu, page, first, key, &mut marks);
-        debug_assert!(end <= self.buf.len());
-        self.pos = end.next_multiple_of(16);
-        self.buf.reach(self.pos);
+        e.cold = self.cold;
+        let ((end, cold), count, calls) = block(e, cpu, page, first, key, &mut marks);
+        debug_assert!(end <= self.buf.cold() && cold <= self.buf.len());
+        let (pos, from) = (end.next_multiple_of(16), self.cold);
+        self.pos = pos;
+        self.cold = cold;
+        self.buf.reach(pos);
+        self.buf.reach(cold);
         let tag = (cpu.sh.ram.host_base() as u64 + ra) ^ (key.number() as u64) << 48;
         let n = self.cache.add(block_key(ra, key), page, code, tag, &self.lists.exits);
         self.stats.blocks += 1;
         self.stats.instructions += count as u64;
         self.stats.calls += calls as u64;
-        self.stats.bytes += (end - code) as u64;
+        self.stats.bytes += (end - code + cold - from) as u64;
         self.stats.translate_ns += t0.elapsed().as_nanos() as u64;
         if let Some(m) = &mut self.perf {
             match marks {
-                None => m.add(self.buf.address(code), end - code, cpu.st.nia, 1),
-                Some(v) => m.add_parts(self.buf.address(0), &v, end),
+                None => {
+                    m.add(self.buf.address(code), end - code, cpu.st.nia, 1);
+                    m.add(self.buf.address(from), cold - from, cpu.st.nia, 1);
+                }
+                Some(v) => {
+                    m.add_parts(self.buf.address(0), &v, end);
+                    m.add_parts(self.buf.address(0), &[(from, "seldom", key.mode.pr)], cold);
+                }
             }
         }
         #[cfg(feature = "tier2")]
@@ -381,7 +395,7 @@ pub(crate) fn block_key(ra: u64, key: Key) -> u64 {
     ra | (key.number() as u64) << 48
 }
 
-/// Emit the block that starts at `first` of the page: end of its code, instructions, calls.
+/// Emit the block that starts at `first` of the page: ends of its code and of its seldom pieces, instructions, calls.
 fn block(
     mut e: Emit,
     cpu: &Cpu,
@@ -389,7 +403,7 @@ fn block(
     first: u32,
     key: Key,
     marks: &mut Option<Vec<Part>>,
-) -> (usize, u32, u32) {
+) -> ((usize, usize), u32, u32) {
     let ram = &cpu.sh.ram;
     let word = |off: u32| {
         if off >= 4096 {
@@ -423,7 +437,7 @@ fn block(
         v.push((e.a.pos, "behind", key.mode.pr));
     }
     e.finish(off);
-    (e.a.pos, count, calls)
+    ((e.a.pos, e.cold), count, calls)
 }
 
 /// Instructions that leave for good.

@@ -222,7 +222,7 @@ impl Jit {
                 t.states.remove(&ticket.block);
             }
             Ok(code) => match self.cache.find(ticket.block) {
-                Some(n) if self.pos + code.bytes.len() + (code.exits.len() + 2) * ROOM < self.buf.len() => {
+                Some(n) if self.pos + code.bytes.len() + (code.exits.len() + 2) * ROOM < self.buf.cold() => {
                     self.install(cpu, &ticket, &code, n)
                 }
                 _ => {
