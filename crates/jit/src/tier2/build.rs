@@ -234,13 +234,21 @@ impl Builder for Lower<'_> {
         }
         let mask = self.iconst(1 << n);
         let v = self.f.ins().band(a, mask);
-        Self::cond(self.f.ins().icmp_imm_u(IntCC::NotEqual, v, 0))
+        let v = self.f.ins().icmp_imm_u(IntCC::NotEqual, v, 0);
+        self.tested = Some((v, a, n));
+        Self::cond(v)
     }
     fn select(&mut self, c: C, a: Value, b: Value) -> Value {
-        match self.sure(c) {
-            Some(true) => a,
-            Some(false) => b,
-            None => self.choose(c, a, b),
+        match (self.sure(c), self.tested) {
+            (Some(true), _) => a,
+            (Some(false), _) => b,
+            // A shift by too much: its mask may not change in a loop.
+            (None, Some((v, x, n))) if v == c.v && !c.not && self.known(a) == Some(0) => {
+                let m = self.f.ins().ishl_imm_u(x, 63 - n as i64);
+                let m = self.f.ins().sshr_imm_u(m, 63);
+                self.f.ins().band_not(b, m)
+            }
+            _ => self.choose(c, a, b),
         }
     }
     fn c_value(&mut self, c: C) -> Value {

@@ -158,6 +158,7 @@ impl Compiler {
             more_pairs: 0,
             written: region.written(),
             singles: HashMap::new(),
+            tested: None,
             windows: Vec::new(),
             groups: Groups::default(),
             only_singles: region.only_singles() & !pairs,
@@ -180,7 +181,7 @@ impl Compiler {
         }
         l.enter_fp(touched, region.written());
         l.load_variables(touched);
-        l.close_windows();
+        l.close_windows(region.accesses);
         let head = l.blocks[&r.head];
         l.f.ins().jump(head, &[]);
         let failed = blocks_of(&mut l, region, r.grouped);

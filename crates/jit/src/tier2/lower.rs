@@ -77,8 +77,8 @@ pub struct Tables {
     pub fill: u64,
 }
 
-/// Most windows of a region.
-const WINDOWS: usize = 16;
+/// Most windows of a region. A region with more accesses has none: they would drive its registers to memory.
+const WINDOWS: usize = 12;
 
 /// The page where an access found its bytes last time. The same page needs no look-up, and where its bytes are does
 /// not wait for one. Windows are closed when a region is entered, and nothing invalidates the TLB until it is left.
@@ -124,6 +124,8 @@ pub struct Lower<'f> {
     pub(super) more_pairs: u64,
     /// Registers that the region writes.
     pub(super) written: Regs,
+    /// The last condition made of one bit: its value, whose bit, and which.
+    pub(super) tested: Option<(Value, Value, u32)>,
     /// Windows that no access has yet.
     pub(super) windows: Vec<Window>,
     /// Which accesses of the block share a probe.
@@ -664,10 +666,10 @@ impl Lower<'_> {
         entry
     }
 
-    /// In the entry block: no window shows a page yet.
-    pub(super) fn close_windows(&mut self) {
+    /// In the entry block of a region with so many accesses: no window shows a page yet.
+    pub(super) fn close_windows(&mut self, accesses: usize) {
         let zero = self.iconst(0);
-        for n in 0..WINDOWS {
+        for n in 0..if accesses > WINDOWS { 0 } else { accesses } {
             let (page, addend) = (self.f.declare_var(I64), self.f.declare_var(I64));
             let limit = Self::engine_at(slot::WINDOWS + n);
             self.f.def_var(page, zero);

@@ -61,6 +61,8 @@ pub struct Region {
     pub head: u32,
     /// All blocks.
     pub blocks: BTreeMap<u32, Block>,
+    /// Loads and stores in it.
+    pub accesses: usize,
 }
 
 impl Region {
@@ -274,7 +276,7 @@ impl Page<'_> {
         for b in blocks.values_mut() {
             b.next.retain(|n| keys.contains(n));
         }
-        let mut r = Region { head, blocks };
+        let mut r = Region { head, blocks, accesses: 0 };
         if r.len() > MOST {
             return None;
         }
@@ -286,6 +288,7 @@ impl Page<'_> {
         for b in r.blocks.values_mut() {
             for i in &b.items {
                 let t = audit(i.op, i.insn, self.mode);
+                r.accesses += (t.load || t.store) as usize;
                 let (read, single) = match t.fp {
                     Some(f) => (super::fp::operands(&f), f.form == FpForm::F32),
                     None => (t.read.vsr, false),
