@@ -225,16 +225,20 @@ impl Disk for Qcow2 {
         if !inside {
             return Err(IoError::OutOfRange);
         }
-        let mut done = 0;
-        for part in out.chunks_mut(STEP as usize) {
-            with_buffer(part.len() as u64, |b| {
-                self.inner.image().read(&mut *b, offset + done)?;
-                part.copy_from_slice(b);
-                Ok::<(), IoError>(())
-            })?;
-            done += part.len() as u64;
-        }
-        Ok(())
+        let read = AssertUnwindSafe(|| {
+            let mut done = 0;
+            for part in out.chunks_mut(STEP as usize) {
+                with_buffer(part.len() as u64, |b| {
+                    self.inner.image().read(&mut *b, offset + done)?;
+                    part.copy_from_slice(b);
+                    Ok::<(), IoError>(())
+                })?;
+                done += part.len() as u64;
+            }
+            Ok(())
+        });
+        // As in `submit`.
+        catch_unwind(read).unwrap_or(Err(IoError::Host(nix::libc::EIO)))
     }
 
     fn drain(&self) {

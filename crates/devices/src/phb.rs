@@ -195,7 +195,10 @@ impl Phb {
         loop {
             match self.intc.claim_msis(n, 1) {
                 Ok(lines) => {
-                    msix.connect(lines);
+                    // Another processor may have been given some meanwhile.
+                    for line in msix.connect(lines) {
+                        self.intc.free(line.lisn());
+                    }
                     return Ok(n);
                 }
                 Err(_) if n > 1 => n /= 2,

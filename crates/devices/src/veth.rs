@@ -278,7 +278,7 @@ impl Veth {
 
     /// A frame is lost for want of a buffer; the guest can count these.
     fn count_dropped(&self, open: &mut VethOpen) {
-        open.dropped += 1;
+        open.dropped = open.dropped.wrapping_add(1);
         let _ = self.space.write(open.list + NO_BUFFER, &open.dropped.to_be_bytes());
     }
 

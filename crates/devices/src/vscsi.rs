@@ -552,10 +552,11 @@ impl VioDevice for Vscsi {
     fn restore(&self, state: serde_json::Value) -> Result<(), String> {
         let state: VscsiState = serde_json::from_value(state).map_err(|e| e.to_string())?;
         let VscsiState { queue, signal, backlog, units } = state;
-        if backlog.len() > MOST_UNDER_WAY {
+        // A message may be on its way past the limit on each processor.
+        if backlog.len() > 2 * MOST_UNDER_WAY {
             return Err("too many answers wait".into());
         }
-        if queue.is_some_and(|q| !queue_fits(q.at, q.entries * ENTRY) || q.next >= q.entries) {
+        if queue.is_some_and(|q| !queue_fits(q.at, q.entries.saturating_mul(ENTRY)) || q.next >= q.entries) {
             return Err("an impossible queue".into());
         }
         self.0.target.restore(&units)?;

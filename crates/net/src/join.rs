@@ -1,7 +1,7 @@
 //! Joins the segments of a TCP connection that arrive one after the other into one frame left to cut, as network cards
 //! do it: a guest then handles one packet in place of many.
 
-use crate::finish::{Layers, fold, layers, prepare_checksum, sum};
+use crate::finish::{LEAST_SEGMENT, Layers, fold, layers, prepare_checksum, sum};
 use crate::{Gso, Offload};
 
 const ACK: u8 = 0x10;
@@ -92,7 +92,8 @@ impl Joiner {
             && same(tcp + 8..tcp + 13)
             && same(tcp + 14..tcp + 16)
             && same(tcp + 18..header);
-        same(0..ip)
+        run.segment >= usize::from(LEAST_SEGMENT)
+            && same(0..ip)
             && ip_same
             && tcp_same
             && sequence == run.next
@@ -200,6 +201,23 @@ mod tests {
         let all = joined(&[cut(&tcp(false, 2500, 0x18, &[]), 1000), parts].concat());
         assert_eq!(all.iter().map(|f| f.0.len() - 54).collect::<Vec<_>>(), [2500, 6000]);
         assert_eq!(all[0].0[47], 0x18);
+    }
+
+    #[test]
+    fn segments_that_nobody_would_cut_again_are_not_joined() {
+        let parts: Vec<_> = (0..20u32)
+            .map(|n| {
+                let mut f = tcp(false, 1, 0x10, &[]);
+                f[38..42].copy_from_slice(&n.to_be_bytes());
+                f[50..52].fill(0);
+                let l = layers(&f).unwrap();
+                let c = !fold(l.pseudo(&f, 21) + sum(&f[34..]));
+                f[50..52].copy_from_slice(&c.to_be_bytes());
+                f
+            })
+            .collect();
+        let all = joined(&parts);
+        assert!(all.iter().map(|f| &f.0).eq(&parts) && all.iter().all(|f| f.1.gso == Gso::None));
     }
 
     #[test]

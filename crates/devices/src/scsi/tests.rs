@@ -224,6 +224,27 @@ fn blocks_are_given_up_and_repeated() {
 }
 
 #[test]
+fn a_block_in_scraps_is_not_repeated_without_end() {
+    let b = Bench::new(Kind::Disk, false);
+    let mut from = Pieces::new(b.ram.clone());
+    for n in (0..512).rev() {
+        from.push(0x1000 + n, 1).unwrap();
+    }
+    from.fill(7);
+    let run = |count: u16| {
+        let mut cdb = [0x41, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        cdb[7..9].copy_from_slice(&count.to_be_bytes());
+        let (tell, hear) = mpsc::channel();
+        let task = Task { cdb, into: pieces(&b.ram, 0, 0), from: from.clone() };
+        b.target.execute(LUN, task, Box::new(move |a| tell.send(a).unwrap()));
+        hear.recv().unwrap()
+    };
+    assert_eq!(run(4000), Answer::failed(Sense::TRANSPORT));
+    assert_eq!(run(3).status, GOOD);
+    assert_eq!(b.disk.bytes()[512..4 * 512], [7; 3 * 512]);
+}
+
+#[test]
 fn a_cd_has_a_table_of_contents_and_a_tray() {
     let b = Bench::new(Kind::Cdrom, false);
     assert_eq!(b.gives(&[0x12, 0, 0, 0, 36, 0])[..2], [5, 0x80]);

@@ -337,6 +337,10 @@ impl Unit {
         } else {
             let mut from = mem::Pieces::new(task.from.ram().clone());
             let one = task.from.slice(0, size);
+            // A block in many scraps, many times, would take more memory than the request has.
+            if count * one.list().len() as u64 > 2 * MAX_WRITE_SAME {
+                return Err(Sense::TRANSPORT);
+            }
             for _ in 0..count {
                 for &(addr, len) in one.list() {
                     from.push(addr, len).map_err(|_| Sense::TRANSPORT)?;

@@ -47,6 +47,8 @@ const RANGE: u64 = 16;
 const ID_LEN: usize = 20;
 /// Most sectors of one discard or write-zeroes.
 const MAX_RANGE: u32 = 0x40_0000;
+/// Most bytes of one read or write: a chain may name the same memory again and again.
+const MAX_TRANSFER: u64 = 256 << 20;
 /// Flag of write-zeroes: the range may become a hole.
 const UNMAP: u32 = 1;
 
@@ -129,6 +131,9 @@ impl Inner {
         if chain.readable.read(0, &mut head) < head.len() || room == 0 {
             // Without a head and a status byte there is nothing to answer.
             return chain.complete(0);
+        }
+        if room > MAX_TRANSFER || chain.readable.len() > MAX_TRANSFER {
+            return finish(chain, IOERR);
         }
         let [k0, k1, k2, k3, _, _, _, _, s @ ..] = head;
         let offset = u64::from_le_bytes(s).checked_mul(SECTOR);

@@ -144,6 +144,10 @@ impl Queue {
         if self.waiting(ram)? == 0 {
             return Ok(None);
         }
+        // Descriptors of a chain under way are the device's: there is no chain left that could be offered.
+        if self.out >= self.size as u32 {
+            return Err(Broken("more chains under way than the queue has room for"));
+        }
         fence(Ordering::Acquire);
         let head = Self::u16_at(ram, self.avail, 4 + 2 * self.slot(self.next_avail))?;
         let found = self.walk(ram, head)?;

@@ -24,6 +24,8 @@ const CDB_SIZE: u32 = 32;
 const SENSE_SIZE: u32 = 96;
 const MAX_CDB: u32 = 256;
 const MAX_SENSE: u32 = 252;
+/// Most bytes of one command: a chain may name the same memory again and again.
+const MAX_TRANSFER: u64 = 256 << 20;
 /// Most logical units; their numbers are one byte.
 pub const MAX_UNITS: usize = 64;
 /// Commands started for one notification; the worker goes on with the rest.
@@ -139,6 +141,9 @@ impl Inner {
         }
         let (into, from) = (rest(&chain.writable, answer), rest(&chain.readable, head));
         let room = into.len() + from.len();
+        if room > MAX_TRANSFER {
+            return finish(chain, sizes, Err(response::FAILURE), room);
+        }
         let mut cdb = [0; 16];
         let n = cdb.len().min(sizes.cdb as usize);
         cdb[..n].copy_from_slice(&bytes[COMMAND_HEAD as usize..][..n]);

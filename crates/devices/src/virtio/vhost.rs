@@ -132,7 +132,9 @@ impl VhostUser {
             None if agreed & protocol::PROTOCOL_CONFIG != 0 => {
                 let mut ask = words(&[0, 256, 0]);
                 ask.resize(12 + 256, 0);
-                backend.ask(request::GET_CONFIG, &ask)?.split_off(12)
+                let mut answer = backend.ask(request::GET_CONFIG, &ask)?;
+                answer.drain(..answer.len().min(12));
+                answer
             }
             None => Vec::new(),
         };

@@ -115,6 +115,72 @@ fn a_full_batch_does_not_end_notifications() {
     }
 }
 
+/// A disk that keeps what it is asked for.
+#[derive(Default)]
+struct Slow(Mutex<Vec<block::Done>>);
+
+impl Disk for Slow {
+    fn size(&self) -> u64 {
+        1 << 40
+    }
+    fn read_only(&self) -> bool {
+        false
+    }
+    fn submit(&self, _: Op, done: block::Done) {
+        lock(&self.0).push(done);
+    }
+    fn read_now(&self, _: u64, _: &mut [u8]) -> Result<(), IoError> {
+        Ok(())
+    }
+    fn drain(&self) {}
+}
+
+#[test]
+fn a_driver_cannot_have_more_under_way_than_the_queue_holds() {
+    let slow = Arc::new(Slow::default());
+    let mut d = Driver::up(Arc::new(Blk::new(slow.clone(), 1, "")), 0);
+    d.ram.store_le(BUFFERS, 0, 8).unwrap();
+    d.ram.store_le(BUFFERS + 8, 0, 8).unwrap();
+    // One chain, again and again, and never an answer.
+    for n in 0..40 {
+        d.offer(0, 0, &[(BUFFERS, 16, false), (DATA, 513, true)]);
+        d.notify(0);
+        assert_eq!(d.status() & NEEDS_RESET != 0, n >= 16, "after {n} requests");
+    }
+    assert_eq!(lock(&slow.0).len(), 16);
+    for done in lock(&slow.0).drain(..) {
+        done(Ok(()));
+    }
+    d.start(0);
+    d.offer(0, 0, &[(BUFFERS, 16, false), (DATA, 513, true)]);
+    d.notify(0);
+    lock(&slow.0).pop().unwrap()(Ok(()));
+    assert_eq!(d.wait(0), (0, 513));
+}
+
+#[test]
+fn a_chain_that_names_the_same_memory_again_and_again_is_refused() {
+    let slow = Arc::new(Slow::default());
+    let mut d = Driver::up(Arc::new(Blk::new(slow.clone(), 2, "")), super::super::feature::INDIRECT_DESC);
+    const TABLE: u64 = BUFFERS + 0x4000;
+    d.ram.store_le(BUFFERS, 0, 8).unwrap();
+    d.ram.store_le(BUFFERS + 8, 0, 8).unwrap();
+    for n in 0..200u64 {
+        let (addr, len, flags) = match n {
+            0 => (BUFFERS, 16, 1),
+            199 => (ANSWER, 1, 2),
+            _ => (0, 2 << 20, 3),
+        };
+        d.ram.store_le(TABLE + 16 * n, addr, 8).unwrap();
+        d.ram.store_le(TABLE + 16 * n + 8, len | flags << 32 | (n + 1) << 48, 8).unwrap();
+    }
+    d.descriptor(0, 0, TABLE, 200 * 16, 4, 0);
+    d.make_available(0, 0);
+    d.notify(0);
+    assert_eq!(d.wait(0).0, 0);
+    assert_eq!((d.bytes(ANSWER, 1)[0], lock(&slow.0).len()), (IOERR, 0));
+}
+
 #[test]
 fn it_stands_the_battery() {
     battery(&|| disk(false), &works);

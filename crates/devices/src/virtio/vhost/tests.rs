@@ -177,6 +177,37 @@ fn another_program_serves_the_queues() {
 }
 
 #[test]
+fn an_answer_that_is_too_short_is_no_configuration() {
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let device = std::thread::spawn(move || VhostUser::new(ours, 5, 0xff_0000, "odd", 1, None));
+    for kind in [
+        request::SET_OWNER,
+        request::GET_FEATURES,
+        request::GET_PROTOCOL_FEATURES,
+        request::SET_PROTOCOL_FEATURES,
+        request::GET_CONFIG,
+    ] {
+        let mut head = [0; 12];
+        std::io::Read::read_exact(&mut theirs, &mut head).unwrap();
+        assert_eq!(u32::from_ne_bytes([head[0], head[1], head[2], head[3]]), kind);
+        let len = u32::from_ne_bytes([head[8], head[9], head[10], head[11]]);
+        std::io::Read::read_exact(&mut theirs, &mut vec![0; len as usize]).unwrap();
+        let answer = match kind {
+            request::GET_FEATURES => numbers(&[FEATURES]),
+            request::GET_PROTOCOL_FEATURES => numbers(&[PROTOCOL_CONFIG]),
+            request::GET_CONFIG => vec![1, 2, 3],
+            _ => continue,
+        };
+        theirs.write_all(&words(&[kind, 1 | 4, answer.len() as u32])).unwrap();
+        theirs.write_all(&answer).unwrap();
+    }
+    let device = device.join().unwrap().unwrap();
+    let mut config = [9; 4];
+    device.read_config(0, &mut config);
+    assert_eq!(config, [9; 4]);
+}
+
+#[test]
 fn a_back_end_that_ends_stops_the_device() {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let heard = Mutex::new(Heard::default());
