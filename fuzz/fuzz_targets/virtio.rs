@@ -5,7 +5,10 @@
 //! each; addresses are folded so that most hit something. What remains when the steps end fills memory beforehand.
 #![no_main]
 
+use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::time::Duration;
 
 use block::{Disk, Raw};
 use device::IrqLine;
@@ -13,8 +16,10 @@ use device::pci::{Intx, PciFunction, SharedLine};
 use devices::scsi::{Kind, Target, Unit};
 use devices::virtio::balloon::Balloon;
 use devices::virtio::blk::Blk;
+use devices::virtio::console::Console;
 use devices::virtio::net::Net;
 use devices::virtio::rng::Rng;
+use devices::virtio::vhost::VhostUser;
 use devices::virtio::{VirtioDevice, VirtioPci, scsi};
 use libfuzzer_sys::fuzz_target;
 use mem::GuestRam;
@@ -43,6 +48,19 @@ fn disk() -> Arc<dyn Disk> {
     let _ = std::fs::remove_file(path);
     file.set_len(1 << 16).expect("its size");
     Arc::new(Raw::new(file, false).expect("a disk"))
+}
+
+/// A back end of vhost-user that answers without having been asked: its features, and where queues stand when they end.
+fn answers(mut socket: &UnixStream) -> std::io::Result<()> {
+    const GET_FEATURES: u32 = 1;
+    const GET_VRING_BASE: u32 = 11;
+    let mut all = Vec::new();
+    for n in 0..400 {
+        let kind = if n == 0 { GET_FEATURES } else { GET_VRING_BASE };
+        all.extend([kind, 1 | 4, 8].iter().flat_map(|w| w.to_ne_bytes()));
+        all.extend((1u64 << 32 | 1 << 28).to_ne_bytes());
+    }
+    socket.write_all(&all)
 }
 
 struct Input<'a>(&'a [u8]);
@@ -81,11 +99,24 @@ fn run(data: &[u8]) -> Option<()> {
     let mut input = Input(data);
     let [first] = input.bytes()?;
     let network = Arc::new(Network::default());
-    let device: Arc<dyn VirtioDevice> = match first % 5 {
+    let mut backend = None;
+    let mut feed = None;
+    let device: Arc<dyn VirtioDevice> = match first % 7 {
         0 => Arc::new(Blk::new(disk(), 2, "fuzz")),
         1 => Arc::new(Net::new(network.clone(), [2; 6], 2)),
         2 => Arc::new(Rng::new()),
         3 => Arc::new(Balloon::new()),
+        4 => {
+            let console = Console::new(|_| ());
+            feed = Some(console.feed());
+            Arc::new(console)
+        }
+        5 => {
+            let (ours, theirs) = UnixStream::pair().ok()?;
+            answers(&theirs).ok()?;
+            backend = Some(theirs);
+            Arc::new(VhostUser::fs(ours, "fuzz").ok()?)
+        }
         _ => {
             let mut target = Target::default();
             target.add(scsi::lun(0), Unit::new(disk(), Kind::Disk, "fuzz"));
@@ -129,6 +160,9 @@ fn run(data: &[u8]) -> Option<()> {
                 f.store(4, 0x3000 + 4 * queue, queue, 2);
             }
             _ => {
+                if let Some(feed) = &feed {
+                    feed.input(&fill[..fill.len().min(100)], Duration::ZERO);
+                }
                 let nic = network.0.lock().unwrap().clone();
                 if let Some(nic) = nic {
                     nic.deliver(&fill[..fill.len().min(value as usize & 0xffff)], Offload::default());
@@ -139,7 +173,9 @@ fn run(data: &[u8]) -> Option<()> {
     }
     let saved = f.save();
     f.reset();
-    f.restore(saved, &|_| IrqLine::unconnected()).expect("what was saved can be restored");
+    let restored = f.restore(saved, &|_| IrqLine::unconnected());
+    // The state of a device behind vhost-user is elsewhere.
+    assert_eq!(restored.is_ok(), backend.is_none());
     f.reset();
     // After all that a driver still finds a device.
     bring_up(&f, queues);

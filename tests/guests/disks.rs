@@ -8,7 +8,7 @@ use guests::{Kernel, KernelVersion};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Drivers of disks.
 const MODULES: &[&str] = &["ibmvscsi", "sd_mod", "sr_mod", "virtio_blk", "ext4"];
@@ -27,6 +27,10 @@ pub fn register(suite: &mut Suite) {
         });
     }
     suite.add_for(Peer::Rhyp, "disks::nothing_is_lost_without_a_flush", true, unflushed);
+    for (n, signal) in ["TERM", "INT", "HUP"].into_iter().enumerate() {
+        let name = format!("disks::nothing_is_lost_when_asked_to_end_by_{signal}");
+        suite.add_for(Peer::Rhyp, &name, n == 0, move |case, images| asked_to_end(case, images, signal));
+    }
     suite.add_for(Peer::Rhyp, "disks::locks_are_those_of_the_other_tools", true, locks);
     let lives = std::env::var("RHYP_LIVES").ok().and_then(|text| text.parse().ok());
     let lives = lives.unwrap_or(if suite.all() { 50 } else { 2 });
@@ -147,6 +151,56 @@ poweroff -f
     tool("qemu-img", &["convert", "-O", "raw", &name(&image), &name(&raw)])?;
     let want: Vec<u8> = b"never-flushed\n".iter().copied().cycle().take(3_000_000 / 4096 * 4096).collect();
     ensure!(std::fs::read(&raw)?.starts_with(&want), "what was written is not there");
+    Ok(())
+}
+
+/// A process that is asked to end by a signal writes what its disks hold back, and ends as if all were well.
+fn asked_to_end(case: &mut Case, images: &Images, signal: &str) -> Result<()> {
+    if !have("qemu-img") {
+        return Ok(());
+    }
+    let kernel = kernel(images, KernelVersion::V6_12)?;
+    let script = format!(
+        r#"{HELPERS}
+wait_for vda
+yes never-flushed | head -c 3000000 | dd of=/dev/vda bs=4096 iflag=fullblock oflag=direct 2>/dev/null
+echo WRITTEN
+while true; do dd if=/dev/vda of=/dev/null bs=1M iflag=direct 2>/dev/null; done
+"#
+    );
+    let initrd =
+        images.write(&format!("disks-{signal}"), &images.userland(&script).modules(kernel, MODULES)?)?;
+    let (image, raw) = (case.file("qcow2", &[])?, case.file("raw", &[])?);
+    let name = |p: &Path| p.to_string_lossy().into_owned();
+    tool("qemu-img", &["create", "-q", "-f", "qcow2", &name(&image), "8M"])?;
+    let mut spec = BootSpec::new(&kernel.vmlinux, &initrd);
+    spec.cpus = 2;
+    spec.rhyp_options.extend(disk(&image, ""));
+    let mut guest = case.boot(&spec)?;
+    guest.expect("WRITTEN", patience())?;
+    guest.signal(signal)?;
+    let status = guest.wait(patience())?;
+    ensure!(status.code() == Some(0), "{status}: {}", guest.stderr());
+    let check = tool("qemu-img", &["check", &name(&image)])?;
+    ensure!(check.contains("No errors"), "{check}");
+    tool("qemu-img", &["convert", "-O", "raw", &name(&image), &name(&raw)])?;
+    let want: Vec<u8> = b"never-flushed\n".iter().copied().cycle().take(3_000_000 / 4096 * 4096).collect();
+    ensure!(std::fs::read(&raw)?.starts_with(&want), "what was written is not there");
+    // Whoever never gets as far as a guest ends at once.
+    let socket = case.file("sock", &[])?;
+    std::fs::remove_file(&socket)?;
+    let net = OsString::from(format!("socket={},listen", socket.display()));
+    spec.rhyp_options = vec!["--net".into(), net];
+    let mut waiting = case.boot(&spec)?;
+    let limit = Instant::now() + patience();
+    while !socket.exists() {
+        ensure!(Instant::now() < limit, "nobody listens at {}", socket.display());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    waiting.signal(signal)?;
+    let status = waiting.wait(patience())?;
+    ensure!(status.code().is_some_and(|c| c > 128), "{status}: {}", waiting.stderr());
+    std::fs::write(&socket, [])?;
     Ok(())
 }
 

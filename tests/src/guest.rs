@@ -138,6 +138,17 @@ impl Guest {
         Ok(self.stdout.text())
     }
 
+    /// Sends the process a signal, by the name that `kill` knows it by.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        let script = format!("kill -{name} {}", self.child.id());
+        let status = Command::new("sh").args(["-c", &script]).status()?;
+        ensure!(status.success(), "{script}: {status}");
+        Ok(())
+    }
+
     /// Checks that the kernel raised no alarm so far.
     ///
     /// # Errors

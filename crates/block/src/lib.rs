@@ -6,6 +6,7 @@ pub mod image;
 pub mod overlay;
 pub mod pool;
 pub mod qcow2;
+mod qcow2_check;
 pub mod qcow2_write;
 pub mod raw;
 #[cfg(test)]

@@ -85,6 +85,9 @@ impl Qcow2 {
 
     fn try_open(file: File, path: &Path, read_only: bool, cache: Cache) -> std::io::Result<Self> {
         let direct = cache == Cache::None;
+        if !read_only {
+            crate::qcow2_check::check(&file)?;
+        }
         let options = StorageOpenOptions::new().filename(path).write(!read_only);
         // Past the page cache only if the file was opened so: a second descriptor is.
         let storage = if direct {

@@ -12,6 +12,7 @@ mod image;
 mod net;
 mod run;
 mod share;
+mod signals;
 mod size;
 
 use std::process::ExitCode;

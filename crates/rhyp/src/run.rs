@@ -65,6 +65,7 @@ pub fn start(
         BootError::Memory(_) | BootError::Internal(_) => Failure::internal(e.to_string()),
     };
     let config = config(m)?;
+    let requests = crate::signals::Requests::listen()?;
     let kind = ConsoleKind::parse(&m.console)?;
     let nvram = match &m.nvram {
         None => Nvram::volatile(),
@@ -85,10 +86,13 @@ pub fn start(
     partition.set_accel(accel(m));
     let started = std::time::Instant::now();
     let guard = console.attach(&partition)?;
+    requests.end(&partition);
     let outcome = partition.run(m.no_reboot);
-    drop(guard);
     let elapsed = started.elapsed();
-    crate::disk::finish(&slots.disks)?;
+    // Before the console, whose reader may make us wait for ever.
+    let finished = crate::disk::finish(&slots.disks);
+    drop(guard);
+    finished?;
     statistics(m, &partition, elapsed)?;
     match outcome.map_err(boot_failure)? {
         Outcome::PoweredOff | Outcome::Stopped => Ok(ExitCode::SUCCESS),
