@@ -8,7 +8,6 @@
 use std::sync::Arc;
 
 use device::irq::IrqController;
-use device::pci::PciFunction;
 use devices::phb::{BUID, Phb};
 use devices::scsi::Target;
 use devices::virtio::balloon::Balloon;

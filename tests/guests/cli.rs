@@ -2,7 +2,7 @@
 
 use crate::Suite;
 use anyhow::{Context, Result, ensure};
-use guest_tests::{Case, Images, Peer, patience, rhyp_program};
+use guest_tests::{Case, Guest, Images, Peer, patience, rhyp_program};
 use guests::KernelVersion;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -60,6 +60,52 @@ pub fn register(suite: &mut Suite) {
             refuses(case, &args(vmlinux(images)?, options), words)
         });
     }
+    suite.add_for(Peer::Rhyp, "cli::same_disk_twice", true, |case, images| {
+        let image = case.file("img", &[0; 4096])?;
+        let image = image.to_string_lossy();
+        let arguments = args(vmlinux(images)?, &["--disk", &image, "--disk", &image]);
+        refuses(case, &arguments, &[&image, "given twice"])
+    });
+    suite.add_for(Peer::Rhyp, "cli::disks_of_other_formats", true, |case, images| {
+        for (bytes, words) in [
+            (&b"KDMV\x01\0\0\0"[..], &["vmdk", "raw or qcow2"][..]),
+            (b"QFI\xfb\0\0\0\x03\0\0\0\0", &["qcow2 image cannot be used"]),
+            (b"QFI\xfb\0\0\0\x09", &["qcow2 image cannot be used"]),
+            (b"", &["empty"]),
+        ] {
+            let image = case.file("img", bytes)?;
+            let image = image.to_string_lossy();
+            let words = [&[&*image], words].concat();
+            refuses(case, &args(vmlinux(images)?, &["--disk", &image]), &words)?;
+        }
+        Ok(())
+    });
+    suite.add_for(Peer::Rhyp, "cli::disk_with_a_missing_backing_file", true, |case, images| {
+        let image = case.file("qcow2", &[])?;
+        let made = std::process::Command::new("qemu-img")
+            .args(["create", "-q", "-u", "-f", "qcow2", "-b", "/nonexistent/base", "-F", "raw"])
+            .arg(&image)
+            .arg("8M")
+            .status();
+        if !made.is_ok_and(|s| s.success()) {
+            eprintln!("left out: there is no qemu-img");
+            return Ok(());
+        }
+        let image = image.to_string_lossy();
+        refuses(case, &args(vmlinux(images)?, &["--disk", &image]), &[&image, "/nonexistent/base"])
+    });
+    suite.add_for(Peer::Rhyp, "cli::forwarded_port_in_use", true, |case, images| {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
+        let address = taken.local_addr()?.to_string();
+        let net = format!("user,hostfwd=tcp:{address}-:22");
+        refuses(case, &args(vmlinux(images)?, &["--net", &net]), &[&address, "in use"])
+    });
+    suite.add_for(Peer::Rhyp, "cli::no_passt", true, |case, images| {
+        let mut full: Vec<OsString> = ["PATH=/nonexistent".into(), rhyp_program()?.into()].into();
+        full.extend(args(vmlinux(images)?, &["--net", "user"]));
+        let mut guest = case.start_program(Path::new("env"), &full)?;
+        answers(&mut guest, &["passt", "not installed", "package"])
+    });
     suite.add_for(Peer::Rhyp, "cli::nvram_that_cannot_be_written", true, |case, images| {
         let file = case.file("nvram", &[0; 65536])?;
         let mut permissions = std::fs::metadata(&file)?.permissions();
@@ -91,6 +137,11 @@ fn refuses(case: &mut Case, arguments: &[OsString], words: &[&str]) -> Result<()
     full.extend_from_slice(arguments);
     let mut guest =
         if is_root()? { case.start_program(Path::new("setpriv"), &full)? } else { case.start(arguments)? };
+    answers(&mut guest, words)
+}
+
+/// Checks that a bad command is answered by status 2 and one line with these words.
+fn answers(guest: &mut Guest, words: &[&str]) -> Result<()> {
     let status = guest.wait(patience())?;
     let (out, err) = (guest.console(), guest.stderr());
     ensure!(status.code() == Some(2), "status 2 expected, got {status}; it said: {err}");

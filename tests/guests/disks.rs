@@ -46,6 +46,16 @@ pub fn register(suite: &mut Suite) {
             );
         }
     }
+    for format in ["raw", "qcow2"] {
+        let name = format!("disks::images_go_both_ways_{format}");
+        if have("mke2fs") && have("debugfs") && have("qemu-img") {
+            suite.add_for(Peer::Rhyp, &name, format == "qcow2", move |case, images| {
+                both_ways(case, images, format)
+            });
+        } else {
+            suite.leave_out(&name, "debugfs (e2fsprogs) or qemu-img (qemu-utils) is missing");
+        }
+    }
     suite.add_for(Peer::Rhyp, "disks::fio_verifies_what_it_wrote", false, fio);
 }
 
@@ -225,6 +235,70 @@ fn locks(case: &mut Case, images: &Images) -> Result<()> {
         ensure!(!out.status.success() && said.contains("lock"), "qemu-img: {said}");
     }
     guest.kill()?;
+    Ok(())
+}
+
+/// A file system that the host made is mounted by the guest, and the other way round.
+fn both_ways(case: &mut Case, images: &Images, format: &str) -> Result<()> {
+    let kernel = kernel(images, KernelVersion::V6_12)?;
+    let script = format!(
+        r#"{HELPERS}
+wait_for vda; wait_for vdb
+mkdir -p /theirs /ours
+mount -t ext4 /dev/vda /theirs && echo HOSTS $(md5sum < /theirs/file)
+mke2fs -q -b 4096 /dev/vdb > /dev/null; mount -t ext4 /dev/vdb /ours
+cp /theirs/file /ours/copy
+dd if=/dev/urandom of=/ours/random bs=65536 count=64 2>/dev/null
+rm /theirs/file
+echo GUESTS $(md5sum < /ours/random)
+umount /theirs /ours; poweroff -f
+"#
+    );
+    let modules = [MODULES, &["crc32c_generic"]].concat();
+    let userland = images.userland(&script).modules(kernel, &modules)?;
+    let initrd = images.write(&format!("disks-both-ways-{format}"), &userland)?;
+    let name = |p: &Path| p.to_string_lossy().into_owned();
+    // More than a cluster, some of it empty.
+    let mut file: Vec<u8> =
+        (0..3u32 << 18).flat_map(|n| (n / 77).wrapping_mul(2_654_435_761).to_be_bytes()).collect();
+    file[1 << 20..2 << 20].fill(0);
+    let dir = case.file("dir", &[])?;
+    std::fs::remove_file(&dir)?;
+    std::fs::create_dir(&dir)?;
+    std::fs::write(dir.join("file"), &file)?;
+    let plain = case.file("plain", &[])?;
+    std::fs::File::options().write(true).open(&plain)?.set_len(32 << 20)?;
+    tool("mke2fs", &["-q", "-F", "-t", "ext4", "-d", &name(&dir), &name(&plain)])?;
+    std::fs::remove_dir_all(&dir)?;
+    std::fs::write(&dir, [])?;
+    let (theirs, ours) = (case.file("theirs", &[])?, case.file("ours", &[])?);
+    let compressed: &[&str] = if format == "qcow2" { &["-c"] } else { &[] };
+    let (from, to) = (name(&plain), name(&theirs));
+    tool("qemu-img", &[&["convert", "-O", format], compressed, &[&*from, &*to]].concat())?;
+    tool("qemu-img", &["create", "-q", "-f", format, &name(&ours), "32M"])?;
+    let mut spec = BootSpec::new(&kernel.vmlinux, &initrd);
+    for image in [&theirs, &ours] {
+        spec.rhyp_options.extend(disk(image, &format!(",format={format}")));
+    }
+    let mut guest = case.boot(&spec)?;
+    let copy = case.file("copy", &file)?;
+    let sum = tool("md5sum", &[&name(&copy)])?;
+    guest.expect(&format!("HOSTS {}", &sum[..32]), patience())?;
+    let random = guest.expect("GUESTS ([0-9a-f]{32})", patience())?[1].clone();
+    guest.ends(Outcome::PowerOff)?;
+    guest.is_healthy()?;
+    for image in [&theirs, &ours] {
+        if format == "qcow2" {
+            let check = tool("qemu-img", &["check", &name(image)])?;
+            ensure!(check.contains("No errors"), "{check}");
+        }
+        tool("qemu-img", &["convert", "-f", format, "-O", "raw", &name(image), &name(&plain)])?;
+        tool("e2fsck", &["-fn", &name(&plain)])?;
+    }
+    for (path, want) in [("/copy", &sum[..32]), ("/random", &random)] {
+        tool("debugfs", &["-R", &format!("dump {path} {}", name(&copy)), &name(&plain)])?;
+        ensure!(tool("md5sum", &[&name(&copy)])?[..32] == *want, "{path} is another file on the host");
+    }
     Ok(())
 }
 

@@ -72,6 +72,119 @@ pub fn register(suite: &mut Suite) {
     }
     suite.add("virtio::reboots_with_a_mounted_disk", false, reboots);
     suite.add("virtio::scsi_rng_and_balloon", true, others);
+    suite.add_for(Peer::Rhyp, "virtio::nonsense_harms_nobody", true, nonsense);
+}
+
+/// What the guest does to a device whose registers stand at `$1`, `$2` times: registers and descriptors at random. Queues
+/// and buffers stand in memory from 512 MiB on, which the kernel was told to leave alone, or nowhere.
+const TORMENT: &str = r#"
+low() { V=$(( (RANDOM << 15 | RANDOM) % $1 )); }
+anywhere() {
+    low 4
+    case $V in
+    0) low 64; A=$((0x3ffffff0 + V));;
+    1) A=$((RANDOM << 45 | RANDOM << 15 | 1 << 60));;
+    *) low 0x8000000; A=$((0x28000000 + V));;
+    esac
+}
+bring_up() {
+    B=$1
+    devmem $((B + 20)) 8 0
+    devmem $((B + 20)) 8 3
+    for half in 0 1; do
+        devmem $B 32 $half; devmem $((B + 8)) 32 $half
+        devmem $((B + 12)) 32 $(devmem $((B + 4)) 32)
+    done
+    devmem $((B + 20)) 8 11
+    for q in 0 1 2 3; do
+        devmem $((B + 22)) 16 $q
+        devmem $((B + 24)) 16 16
+        Q=$((0x20000000 + q * 0x10000))
+        devmem $((Q + 0x4000)) 32 0
+        for r in 32 40 48; do
+            devmem $((B + r)) 32 $((Q + (r - 32) * 0x800)); devmem $((B + r + 4)) 32 0
+        done
+        devmem $((B + 28)) 16 1
+    done
+    devmem $((B + 20)) 8 15
+}
+torment() {
+    n=0
+    while [ $n -lt $2 ]; do
+        [ $((n % 60)) = 0 ] && bring_up $1
+        low 4; q=$V; Q=$((0x20000000 + q * 0x10000))
+        low 16; d=$V
+        low 10
+        case $V in
+        0) low 0xc00; devmem $(($1 + V * 4)) 32 $((RANDOM << 16 | RANDOM));;
+        1) devmem $((Q + 0x4002)) 16 $((RANDOM * 2));;
+        [2345])
+            low 70000; L=$V; low 8; [ $V = 0 ] && L=$((0xffffffff))
+            anywhere; devmem $((Q + d * 16)) 64 $A
+            low 8; L=$((L | V << 32)); low 17
+            devmem $((Q + d * 16 + 8)) 64 $((L | V << 48));;
+        *)
+            I=$(($(devmem $((Q + 0x4002)) 16)))
+            devmem $((Q + 0x4004 + I % 16 * 2)) 16 $d
+            devmem $((Q + 0x4002)) 16 $(((I + 1) & 0xffff))
+            devmem $(($1 + 0x3000 + q * 4)) 16 $q;;
+        esac
+        n=$((n + 1))
+    done > /dev/null
+}
+"#;
+
+/// Devices that no driver serves are fed with nonsense while the guest works on a disk, and go on to be devices.
+fn nonsense(case: &mut Case, images: &Images) -> Result<()> {
+    let kernel = images.kernel(V6_12).context("Debian's 6.12 kernel is missing")?;
+    let script = format!(
+        r#"{TORMENT}
+for wait in $(seq 100); do [ -b /dev/vda ] && break; sleep 0.1; done
+mke2fs -q -b 4096 /dev/vda 8192 > /dev/null
+mkdir -p /mnt; mount -t ext4 /dev/vda /mnt || echo "SEEN no mount"
+[ -c /dev/mem ] || mknod /dev/mem c 1 1
+( while [ ! -f /tmp/end ]; do
+    dd if=/dev/urandom of=/mnt/file bs=65536 count=32 conv=fsync 2>/dev/null
+    md5sum < /mnt/file > /tmp/sum
+    umount /mnt; echo 3 > /proc/sys/vm/drop_caches; mount -t ext4 /dev/vda /mnt
+    md5sum < /mnt/file | cmp - /tmp/sum && echo "SEEN work" || echo "SEEN damage"
+done; echo "SEEN end" ) &
+for d in /sys/bus/pci/devices/*; do
+    [ $(cat $d/device) = 0x1042 ] && continue
+    set -- $(sed -n 5p $d/resource)
+    torment $1 {steps}
+    echo "SEEN tormented $(cat $d/device)"
+    bring_up $1
+    echo "SEEN alive $(( $(devmem $(($1 + 20)) 8) ))"
+done
+touch /tmp/end
+wait
+poweroff -f
+"#,
+        steps = 240
+    );
+    let initramfs = images.userland(&script).modules(kernel, &modules(V6_12, &["virtio_blk"]))?;
+    let initrd = images.write("virtio-nonsense", &initramfs)?;
+    let mut spec = BootSpec::new(&kernel.vmlinux, &initrd);
+    (spec.cpus, spec.memory) = (2, "1G".into());
+    spec.append = "console=hvc0 quiet mem=512M".into();
+    let (image, other) = (image(case)?, image(case)?);
+    spec.rhyp_options.extend(disk_arguments(Peer::Rhyp, &image, false));
+    spec.rhyp_options.extend(disk_arguments(Peer::Rhyp, &other, true));
+    let more = ["--device", "virtio-rng", "--device", "virtio-balloon", "--net", "switch=s"];
+    spec.rhyp_options.extend(more.map(OsString::from));
+    let mut guest = case.boot(&spec)?;
+    for _ in 0..4 {
+        guest.expect(r"SEEN tormented 0x10\w\w\s", patience())?;
+        guest.expect(r"SEEN alive 15\s", patience())?;
+    }
+    guest.expect(r"SEEN end\s", patience())?;
+    guest.ends(Outcome::PowerOff)?;
+    guest.is_healthy()?;
+    let console = guest.console();
+    ensure!(console.contains("SEEN work") && !console.contains("SEEN damage"), "{console}");
+    ensure!(!console.contains("SEEN no mount"), "{console}");
+    Ok(())
 }
 
 /// A disk with the host's word on it.
