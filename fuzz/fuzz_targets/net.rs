@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use net::finish::{finish, layers, prepare_checksum, raise_announced_segment, split_datagrams};
 use net::join::Joiner;
-use net::stream::Deframer;
+use net::stream::{Deframer, Framed};
 use net::{Gso, MAX_FRAME, Offload};
 
 fn frame(f: &[u8], claim: [u8; 8]) {
@@ -54,9 +54,12 @@ fuzz_target!(|data: &[u8]| {
             match frames.peek() {
                 Err(_) => return,
                 Ok(None) => break,
-                Ok(Some(f)) => {
+                Ok(Some(Framed { frame: f, left })) => {
                     assert!(f.len() <= MAX_FRAME);
                     frame(f, *claim);
+                    if let Some(left) = left {
+                        finish(f, left, &mut |part| assert!(part.len() <= f.len()));
+                    }
                     joiner.add(f, &mut out);
                 }
             }

@@ -1,5 +1,8 @@
 //! Frames over a byte stream, each behind its length as four big-endian bytes: what QEMU calls `-netdev stream` and what
 //! passt speaks.
+//!
+//! Two ends of this program find each other out by a first frame that means nothing to anybody else. From then on what is
+//! left to do to frames stays left: such a frame's length has its highest bit set and counts a [`Head`] as well.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -11,7 +14,7 @@ use std::thread::JoinHandle;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::io::Errno;
 
-use crate::finish::{finish, layers, raise_announced_segment};
+use crate::finish::{LEAST_SEGMENT, finish, layers, raise_announced_segment};
 use crate::join::Joiner;
 use crate::{Gso, MAX_FRAME, Nic, Offload, Port};
 
@@ -28,10 +31,55 @@ const PASST_FRAME: usize = 65535;
 /// The segment announced to passt in place of the guest's: what fills an IP packet, in words.
 const LARGE_SEGMENT: u16 = 65492;
 
+/// Set in the length of a frame behind a [`Head`].
+const WITH_HEAD: u32 = 1 << 31;
+/// Bytes of it: kind of segmentation, whether there is a checksum to do, length of the headers, payload of a segment,
+/// start and place of the checksum, as big-endian numbers.
+const HEAD: usize = 12;
+type Head = [u8; HEAD];
+/// The first frame: to nobody's address, of an experimental type (IEEE 802, 9.2.3).
+const HELLO: &[u8; 60] =
+    b"\x02\0\0\0\0\0\x02\0\0\0\0\0\x88\xb5rhyp: what is left to do may stay left; form 1";
+
+fn encode(o: &Offload) -> Head {
+    let mut h = [0; HEAD];
+    h[0] = match o.gso {
+        Gso::None => 0,
+        Gso::Tcp4 => 1,
+        Gso::Tcp6 => 2,
+    };
+    let (start, place) = o.checksum.unwrap_or_default();
+    h[1] = u8::from(o.checksum.is_some());
+    for (n, v) in [o.header_len, o.segment, start, place].into_iter().enumerate() {
+        h[2 + 2 * n..4 + 2 * n].copy_from_slice(&v.to_be_bytes());
+    }
+    h
+}
+
+/// What is left to do to a frame of `len` bytes; `None` if that makes no sense.
+fn decode(h: &Head, len: usize) -> Option<Offload> {
+    let word = |n: usize| u16::from_be_bytes([h[2 + 2 * n], h[3 + 2 * n]]);
+    let gso = *[Gso::None, Gso::Tcp4, Gso::Tcp6].get(usize::from(h[0]))?;
+    let checksum = (h[1] != 0).then(|| (word(2), word(3)));
+    let inside = checksum.is_none_or(|(start, place)| usize::from(start) + usize::from(place) + 2 <= len);
+    let cut = gso == Gso::None || checksum.is_some() && word(1) >= LEAST_SEGMENT;
+    let (header_len, segment) = if gso == Gso::None { (0, 0) } else { (word(0), word(1)) };
+    (inside && cut).then_some(Offload { checksum, checked: false, gso, header_len, segment })
+}
+
 /// A length that no frame has: what comes after it cannot be understood.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("a frame of {0} bytes")]
 pub struct BadLength(pub u32);
+
+/// A frame in a stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Framed<'a> {
+    /// Its bytes.
+    pub frame: &'a [u8],
+    /// What is left to do to it; none: what the other end says of it makes no sense.
+    pub left: Option<Offload>,
+}
 
 /// Finds the frames in a stream of bytes.
 pub struct Deframer {
@@ -51,7 +99,7 @@ impl Deframer {
     pub fn room(&mut self) -> &mut [u8] {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
-        } else if self.buffer.len() - self.start < MAX_FRAME + LENGTH {
+        } else if self.buffer.len() - self.start < LENGTH + HEAD + MAX_FRAME {
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
@@ -64,20 +112,29 @@ impl Deframer {
     }
 
     /// The next frame, if all of it is there.
-    pub fn peek(&self) -> Result<Option<&[u8]>, BadLength> {
+    pub fn peek(&self) -> Result<Option<Framed<'_>>, BadLength> {
         let rest = &self.buffer[self.start..self.end];
-        let Some(len) = rest.first_chunk::<LENGTH>() else { return Ok(None) };
+        let Some((len, rest)) = rest.split_first_chunk::<LENGTH>() else { return Ok(None) };
         let len = u32::from_be_bytes(*len);
-        if len as usize > MAX_FRAME {
+        let head = if len & WITH_HEAD == 0 { 0 } else { HEAD };
+        let all = (len & !WITH_HEAD) as usize;
+        if all < head || all > MAX_FRAME + head {
             return Err(BadLength(len));
         }
-        Ok(rest.get(LENGTH..LENGTH + len as usize))
+        let Some((head, frame)) = rest.get(..all).and_then(|f| f.split_at_checked(head)) else {
+            return Ok(None);
+        };
+        Ok(Some(match head.first_chunk() {
+            None => Framed { frame, left: Some(Offload::default()) },
+            Some(head) => Framed { frame, left: decode(head, frame.len()) },
+        }))
     }
 
     /// Done with the frame that [`Deframer::peek`] showed.
     pub fn next(&mut self) {
         if let Ok(Some(f)) = self.peek() {
-            self.start += LENGTH + f.len();
+            let plain = self.buffer[self.start] & 0x80 == 0;
+            self.start += LENGTH + f.frame.len() + if plain { 0 } else { HEAD };
         }
     }
 }
@@ -101,6 +158,8 @@ struct Inner {
     /// What the stream has not taken yet, from the middle of a frame on.
     unsent: Mutex<VecDeque<u8>>,
     stop: AtomicBool,
+    /// The other end is one of ours.
+    ours: AtomicBool,
     /// What the guest announced last, for IPv4 and IPv6.
     announced: [AtomicU16; 2],
 }
@@ -129,8 +188,12 @@ impl Stream {
             nic: Mutex::default(),
             unsent: Mutex::default(),
             stop: AtomicBool::new(false),
+            ours: AtomicBool::new(false),
             announced: [AtomicU16::new(1460), AtomicU16::new(1440)],
         };
+        if peer == Peer::Plain {
+            inner.write(HELLO);
+        }
         Ok(Stream { inner: Arc::new(inner), thread: Mutex::default() })
     }
 }
@@ -169,7 +232,11 @@ impl Port for Stream {
     }
 
     fn send(&self, frame: &[u8], offload: Offload) {
+        let left = offload.gso != Gso::None || offload.checksum.is_some();
         match self.inner.peer {
+            Peer::Plain if left && self.inner.ours.load(Ordering::Relaxed) => {
+                self.inner.write_unfinished(frame, &offload);
+            }
             Peer::Plain if offload.gso == Gso::None => {
                 finish(frame, offload, &mut |f| self.inner.write(f));
             }
@@ -233,6 +300,16 @@ impl Inner {
     fn write(&self, frame: &[u8]) {
         if !frame.is_empty() && frame.len() <= MAX_FRAME {
             self.put(&(frame.len() as u32).to_be_bytes(), frame);
+        }
+    }
+
+    /// The same with what is left to do.
+    fn write_unfinished(&self, frame: &[u8], offload: &Offload) {
+        if frame.len() <= MAX_FRAME {
+            let mut head = [0; LENGTH + HEAD];
+            head[..LENGTH].copy_from_slice(&((HEAD + frame.len()) as u32 | WITH_HEAD).to_be_bytes());
+            head[LENGTH..].copy_from_slice(&encode(offload));
+            self.put(&head, frame);
         }
     }
 
@@ -330,8 +407,21 @@ impl Inner {
         let mut wait = |f: &[u8], o: Offload| self.wait_until_taken(&*nic, || nic.deliver(f, o));
         let result = loop {
             match frames.peek() {
-                Ok(Some(frame)) if joins => joiner.add(frame, &mut wait),
-                Ok(Some(frame)) => self.wait_until_taken(&*nic, || self.deliver(&*nic, frame)),
+                Ok(Some(Framed { left: None, .. })) => {}
+                Ok(Some(Framed { frame, .. })) if self.peer == Peer::Passt => {
+                    self.wait_until_taken(&*nic, || self.deliver(&*nic, frame));
+                }
+                Ok(Some(Framed { frame, .. })) if frame == HELLO => self.ours.store(true, Ordering::Relaxed),
+                Ok(Some(Framed { frame, left: Some(left) })) if left != Offload::default() => {
+                    joiner.flush(&mut wait);
+                    if nic.takes_offloads() {
+                        wait(frame, left);
+                    } else {
+                        finish(frame, left, &mut |f| wait(f, Offload::default()));
+                    }
+                }
+                Ok(Some(Framed { frame, .. })) if joins => joiner.add(frame, &mut wait),
+                Ok(Some(Framed { frame, .. })) => wait(frame, Offload::default()),
                 Ok(None) => break Ok(()),
                 Err(e) => break Err(e),
             }
@@ -360,10 +450,8 @@ impl Inner {
         if done { PollFlags::empty() } else { PollFlags::OUT }
     }
 
+    /// A frame of passt's.
     fn deliver(&self, nic: &dyn Nic, frame: &[u8]) -> bool {
-        if self.peer == Peer::Plain {
-            return nic.deliver(frame, Offload::default());
-        }
         let mut offload = Offload { checked: true, ..Offload::default() };
         if let Some(l) = (frame.len() > 512).then(|| layers(frame)).flatten() {
             let segment = self.announced[usize::from(l.v6)].load(Ordering::Relaxed);
@@ -395,10 +483,15 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     fn port(peer: Peer) -> (UnixStream, Stream, Arc<TestNic>) {
-        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
         let stream = Stream::new(ours.into(), peer, "test".into()).unwrap();
         let nic = Arc::new(TestNic::default());
         stream.connect(nic.clone());
+        if peer == Peer::Plain {
+            let mut hello = [0; 4 + HELLO.len()];
+            theirs.read_exact(&mut hello).unwrap();
+            assert_eq!(hello[..], framed(HELLO));
+        }
         (theirs, stream, nic)
     }
 
@@ -452,6 +545,65 @@ mod tests {
         let mut got = vec![0; 3 * (4 + 1054)];
         far.read_exact(&mut got).unwrap();
         assert_eq!(got[..4], 1054u32.to_be_bytes());
+    }
+
+    #[test]
+    fn two_of_ours_leave_to_the_other_what_is_left_to_do() {
+        let (a, b) = UnixStream::pair().unwrap();
+        let stream = |s: UnixStream| Stream::new(s.into(), Peer::Plain, "test".into()).unwrap();
+        let (a, b) = (stream(a), stream(b));
+        let nic = Arc::new(TestNic::default());
+        nic.offloads.store(true, Ordering::SeqCst);
+        let other = Arc::new(TestNic::default());
+        a.connect(other.clone());
+        b.connect(nic.clone());
+        wait_for(|| a.inner.ours.load(Ordering::SeqCst) && b.inner.ours.load(Ordering::SeqCst));
+        assert!(nic.got.lock().unwrap().is_empty(), "the greeting is nobody's");
+        let whole = tcp(false, 60000, 0x10, &[]);
+        let left = Offload {
+            gso: Gso::Tcp4,
+            segment: 1000,
+            header_len: 54,
+            checksum: Some((34, 16)),
+            ..Offload::default()
+        };
+        let checksum = Offload { gso: Gso::None, segment: 0, header_len: 0, ..left };
+        let opening = tcp(false, 0, 2, &[]);
+        for (frame, o) in [(&whole, left), (&opening, checksum), (&opening, Offload::default())] {
+            a.send(frame, o);
+        }
+        wait_for(|| nic.got.lock().unwrap().len() == 3);
+        assert_eq!(nic.got.lock().unwrap()[0], (whole.clone(), left));
+        assert_eq!(nic.got.lock().unwrap()[1], (opening.clone(), checksum));
+        // An adapter that does not take such frames gets finished ones.
+        nic.offloads.store(false, Ordering::SeqCst);
+        a.send(&whole, left);
+        wait_for(|| nic.got.lock().unwrap().len() == 3 + 60);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_left_out() {
+        let (mut far, s, nic) = port(Peer::Plain);
+        nic.offloads.store(true, Ordering::SeqCst);
+        let frame = tcp(false, 3000, 0x10, &[]);
+        let good = Offload { gso: Gso::Tcp4, segment: 1000, checksum: Some((34, 16)), ..Offload::default() };
+        for o in [
+            Offload { checksum: Some((frame.len() as u16 - 1, 0)), ..Offload::default() },
+            Offload { checksum: Some((u16::MAX, u16::MAX)), ..Offload::default() },
+            Offload { segment: 7, ..good },
+            Offload { checksum: None, ..good },
+            good,
+        ] {
+            let len = (HEAD + frame.len()) as u32 | WITH_HEAD;
+            far.write_all(&[&len.to_be_bytes(), &encode(&o)[..], &frame].concat()).unwrap();
+        }
+        far.write_all(&framed(&[1; 60])).unwrap();
+        wait_for(|| nic.got.lock().unwrap().len() == 2);
+        assert_eq!(nic.got.lock().unwrap()[0].1.segment, 1000);
+        // A head that is not there ends the network.
+        far.write_all(&(WITH_HEAD | 11).to_be_bytes()).unwrap();
+        far.write_all(&framed(&[1; 60])).unwrap();
+        wait_for(|| lock(&s.thread).as_ref().is_none_or(|t| t.is_finished()));
     }
 
     #[test]
