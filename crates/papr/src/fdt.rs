@@ -130,8 +130,18 @@ fn chosen(tree: &mut DeviceTree, input: &TreeInput) {
         tree.set_str(chosen, "bootargs", input.bootargs);
     }
     if let Some((addr, size)) = input.initrd {
-        tree.set_u64(chosen, "linux,initrd-start", addr);
-        tree.set_u64(chosen, "linux,initrd-end", addr.saturating_add(size));
+        let end = addr.saturating_add(size);
+        // SLOF reads one cell of each; Linux takes one or two.
+        match (u32::try_from(addr), u32::try_from(end)) {
+            (Ok(addr), Ok(end)) => {
+                tree.set_u32(chosen, "linux,initrd-start", addr);
+                tree.set_u32(chosen, "linux,initrd-end", end);
+            }
+            _ => {
+                tree.set_u64(chosen, "linux,initrd-start", addr);
+                tree.set_u64(chosen, "linux,initrd-end", end);
+            }
+        }
     }
     if let Some((addr, size, little_endian)) = input.boot_kernel {
         tree.set_u64s(chosen, "qemu,boot-kernel", &[addr, size]);
@@ -164,9 +174,10 @@ fn cpus(tree: &mut DeviceTree, config: &PartitionConfig) {
     tree.set_u32(cpus, "#size-cells", 0);
     let first: Vec<u32> = (0..config.cores()).map(|core| config.threads_of(core).start).collect();
     drc::describe(tree, cpus, drc::Kind::Cpu, &first, |id| format!("CPU {id}"));
-    let l2_l3: Vec<_> = (0..config.cores()).map(|core| caches(tree, cpus, config, core)).collect();
-    for (core, l2) in (0..config.cores()).zip(l2_l3) {
-        let node = cpu(tree, cpus, config, core);
+    // SLOF takes the first child for the boot processor, so caches come last.
+    let nodes: Vec<_> = (0..config.cores()).map(|core| cpu(tree, cpus, config, core)).collect();
+    for (core, node) in (0..config.cores()).zip(nodes) {
+        let l2 = caches(tree, cpus, config, core);
         tree.set_phandle_ref(node, "l2-cache", l2);
     }
 }

@@ -136,7 +136,7 @@ impl Partition {
         let rtas_base = top - TREE_ROOM - RTAS_ROOM;
         let placed = PlacedFirmware { rtas_base, initrd, boot_kernel };
         self.papr.set_rtas_base(rtas_base);
-        let fdt = self.flattened_tree(&placed).to_fdt();
+        let fdt = self.flattened_tree(&placed, &self.images.append).to_fdt();
         *self.placed.lock().unwrap_or_else(PoisonError::into_inner) = Some(placed);
         let internal = |e: mem::OutOfRange| BootError::Internal(e.to_string());
         if fdt.len() as u64 > TREE_ROOM {
@@ -148,7 +148,7 @@ impl Partition {
     }
 
     /// The tree as firmware in guest memory gets it.
-    fn flattened_tree(&self, placed: &PlacedFirmware) -> DeviceTree {
+    fn flattened_tree(&self, placed: &PlacedFirmware, bootargs: &str) -> DeviceTree {
         let &PlacedFirmware { rtas_base, initrd, boot_kernel } = placed;
         let mut tree = papr::fdt::build(&papr::fdt::TreeInput {
             config: &self.config,
@@ -158,7 +158,7 @@ impl Partition {
             nvram: &self.nvram,
             vio: &self.io.vio,
             phb: self.io.phb.as_ref(),
-            bootargs: &self.images.append,
+            bootargs,
             initrd,
             boot_kernel,
             rtas_base: Some(rtas_base as u32),
@@ -181,7 +181,9 @@ impl Partition {
         let room = self.sh.ram.size().checked_sub(vectors).ok_or(Rc::PARAMETER)?;
         let mut bytes = vec![0; room.min(firmware::cas::MAX_SIZE as u64) as usize];
         self.sh.ram.read(vectors, &mut bytes).map_err(|_| Rc::PARAMETER)?;
-        let mut tree = self.flattened_tree(placed);
+        // What firmware or a boot loader has put into /chosen meanwhile stays.
+        let mut tree =
+            self.flattened_tree(&PlacedFirmware { initrd: None, boot_kernel: None, ..*placed }, "");
         if papr::cas::negotiate(self, &mut tree, &bytes) != CasOutcome::Accepted {
             return Err(Rc::HARDWARE);
         }

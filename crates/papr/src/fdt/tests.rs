@@ -105,3 +105,17 @@ fn identity_is_one_that_tools_accept() {
     assert!(t.prop(root, "ibm,partition-name").is_some() && t.prop(root, "hmc-managed?").is_some());
     assert!(t.find("/hypervisor").is_none());
 }
+
+/// SLOF starts its client on the first child of `/cpus`, and reads one cell of where the RAM disk is.
+#[test]
+fn slof_finds_its_way() {
+    let mut c = config("power9");
+    (c.vcpus, c.threads) = (4, 2);
+    let p = TestPlatform::new(c);
+    let t = tree(&p);
+    let first = t.children(t.find("/cpus").unwrap())[0];
+    assert_eq!((t.prop_str(first, "device_type"), t.prop_u32(first, "reg")), (Some("cpu"), Some(0)));
+    let chosen = t.find("/chosen").unwrap();
+    assert_eq!(t.prop(chosen, "linux,initrd-start").unwrap(), 0x300_0000u32.to_be_bytes());
+    assert_eq!(t.prop(chosen, "linux,initrd-end").unwrap(), 0x300_1234u32.to_be_bytes());
+}
