@@ -4,6 +4,7 @@
 //! those of the standard test runner. Without `--all` a quick subset runs. Guests are fetched when they are missing.
 #![forbid(unsafe_code)]
 
+mod boot_order;
 mod cli;
 mod cloud_init;
 mod disk_boot;
@@ -119,6 +120,7 @@ fn run() -> Result<ExitCode> {
     suite.trials.push(Trial::test("matrix::covers_every_pair", || {
         matrix::covers_every_pair().map_err(|error| Failed::from(error.to_string()))
     }));
+    boot_order::register(&mut suite);
     cli::register(&mut suite);
     cloud_init::register(&mut suite);
     disks::register(&mut suite);

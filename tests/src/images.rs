@@ -86,6 +86,14 @@ impl Images {
         Ok(self.guests.installer()?)
     }
 
+    /// SLOF, the firmware of QEMU's machine.
+    ///
+    /// # Errors
+    /// Fetching failed.
+    pub fn slof(&self) -> Result<PathBuf> {
+        Ok(self.guests.slof()?)
+    }
+
     /// Kernel and initramfs of the demonstration.
     ///
     /// # Errors

@@ -43,6 +43,7 @@ fn run() -> Result<()> {
     match arguments.as_slice() {
         ["test", options @ ..] => test::run(root, &test::Options::parse(options)?),
         ["bench", "--io", options @ ..] => bench::io::run(root, options),
+        ["bench", "--login", options @ ..] => bench::login::run(root, options),
         ["bench", "--net", options @ ..] => bench::net::run(root, options),
         ["bench", options @ ..] => bench::run(root, &bench::Options::parse(options)?),
         ["lint"] => lint::run(root),

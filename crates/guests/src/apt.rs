@@ -175,6 +175,11 @@ impl Apt {
         Ok(guest_sources(&text))
     }
 
+    /// The host's proxies as lines of apt's configuration, as far as they can be reached from elsewhere.
+    pub(crate) fn proxies_for_guest(&self) -> Result<String> {
+        Ok(guest_proxies(&self.read("apt-config", &["dump"])?))
+    }
+
     /// Unpacks a package file into `dir`, over what is there.
     pub(crate) fn unpack(&self, deb: &Path, dir: &Path) -> Result<()> {
         let output = Command::new("dpkg-deb")
@@ -511,6 +516,25 @@ fn guest_sources(text: &str) -> String {
     stanzas.collect::<Vec<_>>().join("\n")
 }
 
+/// Those lines of a dumped configuration that name proxies, but for proxies on the host's own loopback interface.
+fn guest_proxies(dump: &str) -> String {
+    let proxy = |line: &&str| {
+        let mut words = line.splitn(2, ' ');
+        let (Some(name), Some(value)) = (words.next(), words.next()) else { return false };
+        let mut parts = name.split("::");
+        let schemes = ["http", "https", "ftp"];
+        let named = parts.next().is_some_and(|p| p.eq_ignore_ascii_case("acquire"))
+            && parts.next().is_some_and(|p| schemes.iter().any(|s| p.eq_ignore_ascii_case(s)))
+            && parts.next().is_some_and(|p| p.eq_ignore_ascii_case("proxy"));
+        let value = value.trim_matches(['"', ';']);
+        let host = value.split_once("://").map_or(value, |(_, rest)| rest);
+        let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+        let local = ["localhost", "127.", "[::1]"].iter().any(|l| host.starts_with(l));
+        named && !value.is_empty() && !local
+    };
+    dump.lines().filter(proxy).map(|line| format!("{line}\n")).collect()
+}
+
 /// Percent of a `dlstatus:ITEM:PERCENT:TEXT` line.
 fn status_percent(line: &str) -> Option<f64> {
     line.strip_prefix("dlstatus:")?.split(':').nth(1)?.parse().ok()
@@ -570,6 +594,16 @@ mod tests {
             "Types: deb\nURIs: http://x/\nSigned-By: {DEBIAN_KEYRING}\n\nTypes: deb\nSigned-By: {DEBIAN_KEYRING}\n"
         );
         assert_eq!(guest_sources(host), want);
+    }
+
+    #[test]
+    fn proxies_for_a_guest_are_those_it_can_reach() {
+        let dump = "Acquire \"\";\nAcquire::http::Proxy \"http://cache.example:3142\";\n\
+            Acquire::https::Proxy \"http://user:word@127.0.0.1:3128\";\nAcquire::http::Proxy::archive.example \"DIRECT\";\n\
+            Acquire::ftp::proxy \"\";\nAcquire::http::Timeout \"30\";\nAcquire::HTTP::Proxy \"http://localhost:1\";\n";
+        let want = "Acquire::http::Proxy \"http://cache.example:3142\";\n\
+            Acquire::http::Proxy::archive.example \"DIRECT\";\n";
+        assert_eq!(guest_proxies(dump), want);
     }
 
     fn target(origin: &str, release: &str, component: &str, repository: &str, entry: &str) -> HostTarget {

@@ -152,10 +152,10 @@ impl Guests {
         fs::create_dir_all(&root).map_err(at(&root))?;
         let mut wanted: Vec<&str> = PACKAGES.to_vec();
         wanted.extend(request.packages.iter().map(String::as_str));
-        let (tree, sources) = self.unpack_image(&root, request, &wanted)?;
+        let (tree, reach) = self.unpack_image(&root, request, &mut wanted)?;
         let id = random_id()?;
         let fs_id = uuid_text(id);
-        configure(&tree, request, &sources, &fs_id)?;
+        configure(&tree, request, &reach, &fs_id)?;
         tree.write_records()?;
         let boot = root.join("boot");
         let vmlinux = only_child(&boot, "vmlinux-")?;
@@ -197,8 +197,13 @@ impl Guests {
         })
     }
 
-    /// Fetches and unpacks packages; answers the tree and the sources of packages for the guest.
-    fn unpack_image(&self, root: &Path, request: &ImageRequest, wanted: &[&str]) -> Result<(Tree, String)> {
+    /// Fetches and unpacks packages; answers the tree, and how the guest gets more of them.
+    fn unpack_image(
+        &self,
+        root: &Path,
+        request: &ImageRequest,
+        wanted: &mut Vec<&str>,
+    ) -> Result<(Tree, Archive)> {
         let release = &request.release;
         let apt_root = if release == RELEASE {
             self.cache().apt()
@@ -208,6 +213,10 @@ impl Guests {
         let archives = self.cache().root().join(format!("debs-{release}"));
         let what = format!("fetching Debian {release} for Power");
         let mut apt = Apt::open_release(apt_root, release, self.progress)?;
+        let archive = Archive { sources: apt.sources_for_guest()?, proxies: apt.proxies_for_guest()? };
+        if archive.sources.contains("https:") {
+            wanted.push("ca-certificates");
+        }
         let debs = match apt.download_in_order(wanted, &archives, &what) {
             Err(GuestsError::Program { .. }) if apt.lists_may_be_old() => {
                 apt.update()?;
@@ -225,18 +234,29 @@ impl Guests {
             done += size_of_file(deb);
             step.percent(done as f64 * 100.0 / total.max(1) as f64);
         }
-        Ok((tree, apt.sources_for_guest()?))
+        Ok((tree, archive))
     }
 }
 
+/// Where a guest gets packages.
+struct Archive {
+    /// Sources, in the form of `*.sources` files.
+    sources: String,
+    /// The host's proxies, as lines of apt's configuration.
+    proxies: String,
+}
+
 /// The files that make the system this machine's.
-fn configure(tree: &Tree, request: &ImageRequest, sources: &str, fs_id: &str) -> Result<()> {
+fn configure(tree: &Tree, request: &ImageRequest, archive: &Archive, fs_id: &str) -> Result<()> {
     let host = &request.hostname;
     let text = |path: &str, text: String| tree.file(path, 0o644, text.as_bytes());
     text("etc/hostname", format!("{host}\n"))?;
     text("etc/hosts", format!("127.0.0.1\tlocalhost\n127.0.1.1\t{host}\n::1\tlocalhost ip6-localhost\n"))?;
     text("etc/fstab", format!("UUID={fs_id} / ext4 errors=remount-ro 0 1\n"))?;
-    text("etc/apt/sources.list.d/debian.sources", sources.to_owned())?;
+    text("etc/apt/sources.list.d/debian.sources", archive.sources.clone())?;
+    if !archive.proxies.is_empty() {
+        text("etc/apt/apt.conf.d/80proxy", archive.proxies.clone())?;
+    }
     // Adapters of all kinds, whatever they are called.
     text(
         "etc/systemd/network/80-dhcp.network",

@@ -193,6 +193,18 @@ impl Guests {
         Ok(Installer { vmlinux: images.join("vmlinux"), initrd: images.join("initrd.gz") })
     }
 
+    /// SLOF, the firmware of QEMU's machine, as a raw image.
+    ///
+    /// # Errors
+    /// As [`Guests::kernel`].
+    pub fn slof(&self) -> Result<PathBuf> {
+        let package = "qemu-system-data";
+        let dir = self.cache.get(package, self.progress, |dir| {
+            self.with_apt(|apt| self.fetch_one(apt, package, dir, "fetching the firmware SLOF"))
+        })?;
+        Ok(dir.join("usr/share/qemu/slof.bin"))
+    }
+
     /// A tree of Debian packages with all they depend on, unpacked over each other; `name` is its name in the cache.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! everywhere, and what a guest's clock says of a whole set is compared with the host's.
 
 pub mod io;
+pub mod login;
 mod machine;
 pub mod net;
 mod options;
