@@ -140,6 +140,61 @@ fn a_change_of_the_second_page_is_seen() {
     }
 }
 
+/// b or, with `lk`, bl from one address to another.
+fn branch(from: u64, to: u64, lk: u32) -> u32 {
+    18 << 26 | to.wrapping_sub(from) as u32 & 0x03ff_fffc | lk
+}
+
+/// Functions in pages apart: one is called twice and calls another; that returns early, or loops round a third.
+fn calling(p: &mut Pair) {
+    const F: u64 = 0x3_0010;
+    const G: u64 = 0x5_0ff8;
+    let at = 0x1_0f40;
+    let first = at + 8;
+    // addi r3,r3,1; bl F; addi r4,r4,3; bl F; xor r5,r5,r3
+    let body = [0x3863_0001, branch(first + 4, F, 1), 0x3884_0003, branch(first + 12, F, 1), 0x7ca5_1a78];
+    // mflr r0; add r6,r6,r4; bl G; mtlr r0; addi r7,r7,1; blr
+    p.load(F, &[0x7c08_02a6, 0x7cc6_2214, branch(F + 8, G, 1), 0x7c08_03a6, 0x38e7_0001, 0x4e80_0020]);
+    // andi. r8,r3,3; beqlr; addi r9,r9,1; addi r8,r8,-1; cmpwi r8,0; bne -12; blr
+    p.load(G, &[0x7068_0003, 0x4d82_0020, 0x3929_0001, 0x3908_ffff, 0x2c08_0000, 0x4082_fff4, 0x4e80_0020]);
+    p.load(at, &counted(20_000, &body));
+}
+
+#[test]
+fn calls_are_part_of_a_loop() {
+    for le in [false, true] {
+        let mut p = Pair::new("power9", le);
+        calling(&mut p);
+        agree(&mut p, "calls");
+        let s = p.jit.stats();
+        assert!(s.region_entries < 2_000, "each call leaves the region: {s:?}");
+        // A function that goes somewhere else from now on.
+        p.load(0x3_0014, &[0x7cc6_2050]);
+        p.load(0x1_0f40, &[]);
+        agree(&mut p, "after a change of what is called");
+    }
+}
+
+#[test]
+fn a_function_that_calls_itself_agrees() {
+    // li r3,N; bl fib; sc. fib: cmpwi r3,2; bltlr; mflr r0; std r0,0(r1); std r3,8(r1); addi r1,r1,-32; addi r3,r3,-1;
+    // bl fib; addi r1,r1,32; ld r4,8(r1); std r3,8(r1); addi r3,r4,-2; addi r1,r1,-32; bl fib; addi r1,r1,32; ld r4,8(r1);
+    // add r3,r3,r4; ld r0,0(r1); mtlr r0; blr
+    let at = 0x1_0000;
+    let fib = at + 12;
+    let mut code = vec![0x3860_0000 | 18, branch(at + 4, fib, 1), SC1];
+    code.extend([0x2c03_0002, 0x4d80_0020, 0x7c08_02a6, 0xf801_0000, 0xf861_0008, 0x3821_ffe0, 0x3863_ffff]);
+    code.push(branch(at + 4 * code.len() as u64, fib, 1));
+    code.extend([0x3821_0020, 0xe881_0008, 0xf861_0008, 0x3864_fffe, 0x3821_ffe0]);
+    code.push(branch(at + 4 * code.len() as u64, fib, 1));
+    code.extend([0x3821_0020, 0xe881_0008, 0x7c63_2214, 0xe801_0000, 0x7c08_03a6, 0x4e80_0020]);
+    let mut p = Pair::new("power9", true);
+    p.load(at, &code);
+    p.both(|c| c.st.gpr[1] = 0x8_0000);
+    agree(&mut p, "fibonacci");
+    assert_eq!(p.b.st.gpr[3], 2584);
+}
+
 #[test]
 fn events_come_between_the_turns_of_a_compiled_loop() {
     let mut p = Pair::new("power9", true);

@@ -109,8 +109,8 @@ impl Builder for Lower<'_> {
     }
     fn cia_plus(&mut self, n: i64) -> Value {
         let base = self.base;
-        let off = self.item.off as i64;
-        self.f.ins().iadd_imm_s(base, n + off)
+        let at = self.here() + n;
+        self.f.ins().iadd_imm_s(base, at)
     }
 
     fn program(&mut self, _: Program) {}
@@ -412,10 +412,10 @@ impl Builder for Lower<'_> {
         self.go_indirect(Some(c), v);
     }
     fn jump_rel(&mut self, n: i64) {
-        self.go(self.item.off as i64 + n);
+        self.go(self.here() + n);
     }
     fn jump_rel_if(&mut self, c: C, n: i64) {
-        self.go_if(c, self.item.off as i64 + n);
+        self.go_if(c, self.here() + n);
     }
     fn jump_to(&mut self, c: Option<C>, v: Value) {
         self.go_indirect(c, v);

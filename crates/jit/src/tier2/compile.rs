@@ -15,7 +15,8 @@ use isa::audit::Regs;
 
 use super::group::Groups;
 use super::lower::{BASE, EXIT, Lower, Tables, Vars};
-use super::region::{HOME, Item, Page, Region};
+use super::places::{CALLED, SLOTS};
+use super::region::{Item, Page, Region};
 use super::{Code, Refusal, Request};
 
 /// Times a region is formed anew because of instructions that the compiler does not do.
@@ -63,11 +64,32 @@ impl Compiler {
     pub fn compile(&mut self, r: &Request) -> Result<Code, Refusal> {
         let mut left_out = BTreeSet::new();
         let mut pairs = 0;
+        let mut calls = true;
         for _ in 0..ROUNDS {
-            let page = Page { bytes: &r.words, known: r.known(), mode: r.key.mode, left_out: &left_out };
-            let region = page.region(r.head, r.all).ok_or(Refusal::NoLoop)?;
+            let page =
+                Page { bytes: &r.words, places: r.places(), mode: r.key.mode, left_out: &left_out, calls };
+            let mut known: Vec<i32> = page.places.0.into_iter().skip(CALLED).flatten().collect();
+            let more = page.called(r.head);
+            if r.ticket.rounds > 0
+                && calls
+                && page.follows()
+                && !more.is_empty()
+                && known.len() < SLOTS - CALLED
+            {
+                known.extend(more);
+                known.truncate(SLOTS - CALLED);
+                return Err(Refusal::More(known));
+            }
+            let region = match page.region(r.head, r.all) {
+                None if calls => {
+                    // Too much with what is called.
+                    calls = false;
+                    continue;
+                }
+                region => region.ok_or(Refusal::NoLoop)?,
+            };
             self.ctx.clear();
-            let Made { exits, failed, pairs: more } = self.lower(r, &region, pairs);
+            let Made { exits, failed, pairs: more } = self.lower(r, &region, pairs, page.follows());
             if failed.is_empty() && more == 0 {
                 return self.finish(&region, exits);
             }
@@ -91,14 +113,14 @@ impl Compiler {
         Ok(Code {
             bytes: code.buffer.data().to_vec(),
             exits,
-            others: [region.pages()[0], region.pages()[2]],
+            pages: region.pages(),
             blocks: region.blocks.len() as u32,
             instructions: region.len() as u32,
         })
     }
 
     /// Make the intermediate code; exits, and the instructions that can not be done.
-    fn lower(&mut self, r: &Request, region: &Region, pairs: u64) -> Made {
+    fn lower(&mut self, r: &Request, region: &Region, pairs: u64, follows: bool) -> Made {
         let mut sig = Signature::new(CallConv::SystemV);
         sig.params.extend([AbiParam::new(I64); 3]);
         sig.returns.extend([AbiParam::new(I64); 2]);
@@ -153,6 +175,9 @@ impl Compiler {
             ways: Vec::new(),
             exits: Vec::new(),
             head: r.head,
+            places: r.places(),
+            follows,
+            returns: region.returns.iter().copied().collect(),
             has_fp: touched.fpscr,
             pairs,
             more_pairs: 0,
@@ -171,12 +196,10 @@ impl Compiler {
         };
         l.f.def_var(l.vars.left, left);
         l.exit_at = l.state_load(I64, Lower::engine_at(EXIT));
-        let home = l.state_load(I64, Lower::engine_at(BASE));
-        l.base = l.f.ins().iadd_imm_s(home, -(HOME as i64));
-        let pages = region.pages();
-        for (k, p) in r.ticket.others.iter().enumerate() {
-            if let (Some(p), true) = (p, pages[2 * k]) {
-                l.check_page(2 * 4096 * k as i64, p.host, r.exec_table);
+        l.base = l.state_load(I64, Lower::engine_at(BASE));
+        for (p, used) in r.ticket.others.iter().zip(region.pages()) {
+            if let (Some(p), true) = (p, used) {
+                l.check_page(4096 * p.delta as i64, p.host, r.exec_table);
             }
         }
         l.enter_fp(touched, region.written());
@@ -235,7 +258,7 @@ fn blocks_of(l: &mut Lower, region: &Region, grouped: bool) -> Vec<u32> {
             }
         }
         if !l.ended {
-            l.go_on(b.end as i64, 0);
+            l.go_on(b.end, 0);
         }
         fields.insert(b.off, l.fields);
     }

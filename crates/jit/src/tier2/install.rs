@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use arch::Cpu;
 
-use super::region::{HOME, SPAN};
-use super::{Answer, Code, Exit, Other, Request, Ticket, Tier2};
+use super::places::{CALLED, HOME, HOME_SLOT, SLOTS, SPAN};
+use super::{Answer, Code, Exit, Other, Refusal, Request, Ticket, Tier2};
 use crate::asm::{Alu, M, R14, R15, RAX, RBP, RCX, RDI, RDX, RSI, m};
 use crate::emit::{Emit, Source, st};
 use crate::engine::{Jit, block_key};
@@ -16,6 +16,9 @@ const COUNTERS: usize = 1 << 19;
 
 /// Most regions asked for and not answered.
 const PENDING: usize = 64;
+
+/// How often more pages may be asked for.
+const ROUNDS: u32 = 3;
 
 /// Entries after which a region is judged.
 const TRIAL: u64 = 2000;
@@ -49,7 +52,7 @@ struct Installed {
     tier1: usize,
     grouped: bool,
     /// Real addresses of the other pages that it was made from.
-    others: [Option<u64>; 2],
+    others: [Option<u64>; SLOTS],
 }
 
 /// Everything about regions that an engine keeps.
@@ -145,6 +148,25 @@ impl Jit {
             }
             Some(_) => return,
         }
+        let ea = cpu.st.nia;
+        self.request_region(cpu, ra, ea, key, (grouped, ROUNDS), &[]);
+        if self.tier2.as_ref().is_some_and(|t| t.options.all) {
+            self.take_regions(cpu);
+        }
+    }
+
+    /// Have the region of the block at real address `ra` made, which is at `ea`; `called`: pages of functions that it
+    /// calls, counted from its own, as far as they were asked for; `rounds`: how often more may be.
+    fn request_region(
+        &mut self,
+        cpu: &Cpu,
+        ra: u64,
+        ea: u64,
+        key: Key,
+        (grouped, rounds): (bool, u32),
+        called: &[i32],
+    ) {
+        let block = block_key(ra, key);
         let Some(t) = &mut self.tier2 else { return };
         if t.asked >= PENDING {
             return;
@@ -153,25 +175,30 @@ impl Jit {
         let Some(version) = self.cache.pages.get(&page).map(|p| p.version) else { return };
         let mut words = Box::new([0u8; SPAN as usize]);
         let home = HOME as usize;
-        if cpu.sh.ram.read(page, &mut words[home..2 * home]).is_err() {
+        if cpu.sh.ram.read(page, &mut words[home..home + 4096]).is_err() {
             return;
         }
-        let ea = cpu.st.nia & !4095;
-        let mut beside = |k: usize| {
-            let ea = if k == 0 { ea.checked_sub(4096)? } else { ea.checked_add(4096)? };
+        let mut other = |slot: usize, delta: i32| {
+            let ea = (ea & !4095).checked_add_signed(4096 * delta as i64)?;
             if !key.mode.sf {
                 return None;
             }
             let page = cpu.tlb.real(key.imode, ea, mem::Access::Exec)?;
             let version = self.cache.pages.get(&page)?.version;
-            let at = 2 * k * home;
-            cpu.sh.ram.read(page, &mut words[at..at + home]).ok()?;
-            Some(Other { page, host: cpu.sh.ram.host_base() as u64 + page, version })
+            let at = 4096 * slot;
+            cpu.sh.ram.read(page, &mut words[at..at + 4096]).ok()?;
+            Some(Other { delta, page, host: cpu.sh.ram.host_base() as u64 + page, version })
         };
-        let others = [beside(0), beside(1)];
+        let mut others = [None; SLOTS];
+        for slot in [HOME_SLOT - 1, HOME_SLOT + 1] {
+            others[slot] = other(slot, slot as i32 - HOME_SLOT as i32);
+        }
+        for (slot, &delta) in (CALLED..SLOTS).zip(called) {
+            others[slot] = other(slot, delta);
+        }
         let table = |access| mem::table_offset(key.dmode, access) as i32;
         let request = Request {
-            ticket: Ticket { block, page, version, others, key, ea: cpu.st.nia, grouped },
+            ticket: Ticket { block, page, version, others, key, ea, grouped, rounds },
             head: HOME + (ra & 4095) as u32,
             key,
             words,
@@ -184,9 +211,6 @@ impl Jit {
         t.states.insert(block, State::Asked);
         t.asked += 1;
         t.tier2.request(request);
-        if t.options.all {
-            self.take_regions(cpu);
-        }
     }
 
     /// Install what has been compiled since last time.
@@ -217,7 +241,7 @@ impl Jit {
             })
         };
         match code {
-            Ok(c) if c.others.iter().zip(&ticket.others).any(|(&used, o)| used && !fresh(o)) => {
+            Ok(c) if c.pages.iter().zip(&ticket.others).any(|(&used, o)| used && !fresh(o)) => {
                 self.stats.stale += 1;
                 t.states.remove(&ticket.block);
             }
@@ -230,6 +254,12 @@ impl Jit {
                     t.states.remove(&ticket.block);
                 }
             },
+            Err(Refusal::More(called)) => {
+                t.states.remove(&ticket.block);
+                let ra = ticket.page | ticket.block & 4095;
+                let how = (ticket.grouped, ticket.rounds - 1);
+                self.request_region(cpu, ra, ticket.ea, ticket.key, how, &called);
+            }
             Err(why) => {
                 tracing::trace!(?why, ea = ticket.ea, "no region");
                 self.stats.refused += 1;
@@ -240,7 +270,7 @@ impl Jit {
 
     fn install(&mut self, cpu: &Cpu, ticket: &Ticket, c: &Code, n: u32) {
         let tier1 = self.cache.block(n).code as usize;
-        let others = [0, 1].map(|k| ticket.others[k].filter(|_| c.others[k]).map(|o| o.page));
+        let others = std::array::from_fn(|k| ticket.others[k].filter(|_| c.pages[k]).map(|o| o.page));
         let mut installed = Box::new(Installed {
             uses: Use { entries: 0, instructions: 0 },
             tier1,

@@ -15,7 +15,8 @@ use isa::{Mode, Rel};
 
 use super::Exit;
 use super::group::Groups;
-use super::region::{HOME, Item, whole};
+use super::places::Places;
+use super::region::{Item, whole};
 use crate::thunk::slot;
 
 /// A condition, perhaps to be complemented.
@@ -103,7 +104,7 @@ pub struct Lower<'f> {
     pub(super) tlb: Value,
     /// Address of the word that says that something is to be done.
     pub(super) exit_at: Value,
-    /// Effective address of the page before the head's.
+    /// Effective address of the head's page.
     pub(super) base: Value,
     pub(super) state_region: Option<AliasRegion>,
     pub(super) tlb_region: Option<AliasRegion>,
@@ -116,6 +117,11 @@ pub struct Lower<'f> {
     /// What each exit is.
     pub exits: Vec<Exit>,
     pub(super) head: u32,
+    pub(super) places: Places,
+    /// Calls are followed.
+    pub(super) follows: bool,
+    /// Where calls in the region return to.
+    pub(super) returns: Vec<u32>,
     /// The region does arithmetic on floating-point numbers.
     pub(super) has_fp: bool,
     /// VSRs that are written with something in doubleword 1.
@@ -282,10 +288,6 @@ impl Lower<'_> {
     /// Leave in the present block, with `done` of its instructions complete.
     pub(super) fn leave(&mut self, e: Exit, done: u32) {
         self.write_back();
-        let e = match e {
-            Exit::Go(rel) => Exit::Go(rel - HOME as i64),
-            e => e,
-        };
         let n = self.exit_number(e);
         let left = self.left(done);
         let n = self.iconst(n as u64);
@@ -344,7 +346,17 @@ impl Lower<'_> {
     /// The exit that has tier 1 carry out this instruction.
     fn again(&self) -> Exit {
         let off = self.item.off;
-        if off == self.head && self.done == 0 { Exit::Head } else { Exit::Go(off as i64) }
+        if off == self.head && self.done == 0 { Exit::Head } else { Exit::Go(self.here()) }
+    }
+
+    /// Where this instruction is, relative to the head's page.
+    pub(super) fn here(&self) -> i64 {
+        self.places.rel(self.item.off)
+    }
+
+    /// Where the next one is.
+    fn next(&self) -> i64 {
+        self.here() + self.item.insn.len() as i64
     }
 
     /// To tier 1 at this instruction when `c`, before anything is written.
@@ -373,10 +385,11 @@ impl Lower<'_> {
 
     /// A block that goes on at `rel`; the budget is settled. What is new is filled by [`Lower::fill_ways`].
     fn way(&mut self, rel: i64) -> ir::Block {
-        let linked = crate::tier2::links(&self.item);
-        let target = u32::try_from(rel).ok().filter(|_| !linked).and_then(|r| self.blocks.get(&r).copied());
+        let linked = super::links(&self.item) || super::calls(&self.item) && !self.follows;
+        let off = self.places.place(rel).filter(|_| !linked);
+        let target = off.and_then(|o| self.blocks.get(&o).copied());
         if let Some(t) = target
-            && rel > self.item.off as i64
+            && off.is_some_and(|o| o > self.item.off)
         {
             return t;
         }
@@ -387,7 +400,7 @@ impl Lower<'_> {
 
     /// The block after a branch that is not taken.
     fn straight(&mut self, rel: i64) -> ir::Block {
-        if let Some(&b) = u32::try_from(rel).ok().and_then(|r| self.blocks.get(&r)) {
+        if let Some(&b) = self.places.place(rel).and_then(|r| self.blocks.get(&r)) {
             return b;
         }
         let b = self.f.create_block();
@@ -431,7 +444,7 @@ impl Lower<'_> {
 
     /// Go on at `rel` when `c`, else after this instruction.
     pub(super) fn go_if(&mut self, c: C, rel: i64) {
-        let next = self.item.off as i64 + self.item.insn.len() as i64;
+        let next = self.next();
         match self.sure(c) {
             Some(true) => return self.go(rel),
             Some(false) => return self.go_on(next, 1),
@@ -456,7 +469,7 @@ impl Lower<'_> {
 
     /// Go on at the address in `v` when `c` (always when `None`).
     pub(super) fn go_indirect(&mut self, c: Option<C>, v: Value) {
-        let next = self.item.off as i64 + self.item.insn.len() as i64;
+        let next = self.next();
         self.settle(1);
         if let Some(c) = c {
             let out = self.cold_exit();
@@ -464,12 +477,28 @@ impl Lower<'_> {
             self.brif(c, out, no);
             self.f.switch_to_block(out);
         }
+        if super::returns(&self.item) && self.mode.sf {
+            self.go_back(v);
+        }
         let to = self.f.ins().band_imm_s(v, -4);
         let to = if self.mode.sf { to } else { self.ext(I32, to, false) };
         self.state_store(st!(nia), to);
         self.leave(Exit::Indirect, 0);
         self.fill_ways();
         self.ended = true;
+    }
+
+    /// Go on after the call in the region that the address in `v` is after, if any.
+    fn go_back(&mut self, v: Value) {
+        for n in 0..self.returns.len() {
+            let rel = self.places.rel(self.returns[n]);
+            let base = self.base;
+            let after = self.f.ins().iadd_imm_s(base, rel);
+            let here = self.f.ins().icmp(IntCC::Equal, v, after);
+            let (yes, no) = (self.way(rel), self.f.create_block());
+            self.f.ins().brif(here, yes, &[], no, &[]);
+            self.f.switch_to_block(no);
+        }
     }
 
     // ---- condition register ----

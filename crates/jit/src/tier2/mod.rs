@@ -17,6 +17,7 @@ mod fp;
 mod group;
 mod install;
 mod lower;
+mod places;
 mod region;
 
 pub use install::Regions;
@@ -30,12 +31,13 @@ use std::time::Instant;
 use isa::Op;
 
 use compile::Compiler;
+use places::{HOME_SLOT, Places, SLOTS, SPAN};
 use region::Item;
 
 /// A way out of a region.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Exit {
-    /// To this place relative to the page.
+    /// To this place relative to the head's page.
     Go(i64),
     /// To tier 1's code of the head.
     Head,
@@ -46,7 +48,7 @@ pub enum Exit {
 }
 
 /// Why there is no region.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Refusal {
     /// The head is in no loop inside its page, or in too large a one.
     NoLoop,
@@ -54,18 +56,20 @@ pub enum Refusal {
     Instruction,
     /// The compiler refused.
     Compiler,
+    /// Functions in these pages are called, counted from the head's.
+    More(Vec<i32>),
 }
 
 /// A region asked for.
 pub struct Request {
     /// Which block of which state of the code cache asks.
     pub ticket: Ticket,
-    /// Offset of the head, from the page before its own.
+    /// Offset of the head.
     pub head: u32,
     /// Mode of the code.
     pub key: crate::Key,
     /// The pages.
-    pub words: Box<[u8; region::SPAN as usize]>,
+    pub words: Box<[u8; SPAN as usize]>,
     /// Displacements of the TLB tables for loads and stores.
     pub tables: [i32; 2],
     /// The same of instruction fetches.
@@ -87,19 +91,23 @@ pub struct Ticket {
     pub page: u64,
     /// Version of its code.
     pub version: u32,
-    /// The pages before and after it, where they are known.
-    pub others: [Option<Other>; 2],
+    /// The pages of the other slots, where they are known.
+    pub others: [Option<Other>; SLOTS],
     /// Mode of the code.
     pub key: crate::Key,
     /// Effective address of the head, for its name only.
     pub ea: u64,
     /// As in the request.
     pub grouped: bool,
+    /// How often more pages may still be asked for.
+    pub rounds: u32,
 }
 
 /// A page beside the head's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Other {
+    /// Where it is, in pages from the head's.
+    pub delta: i32,
     /// Its real address.
     pub page: u64,
     /// Its host address.
@@ -109,8 +117,10 @@ pub struct Other {
 }
 
 impl Request {
-    fn known(&self) -> [bool; 3] {
-        [self.ticket.others[0].is_some(), true, self.ticket.others[1].is_some()]
+    fn places(&self) -> Places {
+        let mut p = self.ticket.others.map(|o| o.map(|o| o.delta));
+        p[HOME_SLOT] = Some(0);
+        Places(p)
     }
 }
 
@@ -120,8 +130,8 @@ pub struct Code {
     pub bytes: Vec<u8>,
     /// What each exit number means.
     pub exits: Vec<Exit>,
-    /// Whether it is in the pages before and after the head's, too.
-    pub others: [bool; 2],
+    /// Which slots' pages it is in.
+    pub pages: [bool; SLOTS],
     /// Blocks in it.
     pub blocks: u32,
     /// Guest instructions in it.
@@ -138,9 +148,19 @@ pub struct Answer {
     pub ns: u64,
 }
 
-/// Whether control comes back after the branch `i` from elsewhere.
+/// Whether `i` calls what is not followed: conditionally, or by absolute address.
 fn links(i: &Item) -> bool {
-    matches!(i.op, Op::B | Op::Bc) && i.insn.lk()
+    matches!(i.op, Op::B | Op::Bc) && i.insn.lk() && !calls(i)
+}
+
+/// Whether `i` is a call that is followed where its target is known.
+fn calls(i: &Item) -> bool {
+    i.op == Op::B && i.insn.lk() && !i.insn.aa()
+}
+
+/// Whether `i` may return from a call.
+fn returns(i: &Item) -> bool {
+    i.op == Op::Bclr && !i.insn.lk()
 }
 
 /// The compiler's thread, or the compiler itself.

@@ -1,11 +1,13 @@
-//! Which instructions a region is made of: the blocks that a loop runs through, in the page of its head and those
-//! before and after it. Offsets count from the page before.
+//! Which instructions a region is made of: the blocks that a loop runs through, functions it calls among them, in the
+//! pages of [`Places`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use isa::audit::{Regs, audit};
 use isa::fp::{FpForm, FpOp};
 use isa::{Insn, Level, Mode, Op};
+
+use super::places::{FAR, Places, SLOTS, SPAN};
 
 /// Most blocks looked at.
 const MOST_BLOCKS: usize = 128;
@@ -36,8 +38,8 @@ pub struct Block {
     pub items: Vec<Item>,
     /// Where control may go inside the page.
     pub next: Vec<u32>,
-    /// Where it goes on in sequence when the last instruction is no branch.
-    pub end: u32,
+    /// Where it goes on in sequence when the last instruction is no branch, relative to the head's page.
+    pub end: i64,
     /// Registers written.
     pub write: Regs,
     /// Registers read.
@@ -63,6 +65,8 @@ pub struct Region {
     pub blocks: BTreeMap<u32, Block>,
     /// Loads and stores in it.
     pub accesses: usize,
+    /// Where calls in it return to.
+    pub returns: BTreeSet<u32>,
 }
 
 impl Region {
@@ -71,11 +75,11 @@ impl Region {
         self.blocks.values().map(|b| b.items.len()).sum()
     }
 
-    /// Which pages it is in.
-    pub fn pages(&self) -> [bool; 3] {
-        let mut p = [false; 3];
+    /// Which slots' pages it is in.
+    pub fn pages(&self) -> [bool; SLOTS] {
+        let mut p = [false; SLOTS];
         for i in self.blocks.values().flat_map(|b| &b.items) {
-            p[(i.off as usize / 4096).min(2)] = true;
+            p[(i.off as usize / 4096).min(SLOTS - 1)] = true;
         }
         p
     }
@@ -111,22 +115,18 @@ impl Region {
     }
 }
 
-/// Bytes of the pages that a region may be in.
-pub const SPAN: u32 = 3 * 4096;
-
-/// Offset of the page of the head.
-pub const HOME: u32 = 4096;
-
-/// Three pages of instructions.
+/// Pages of instructions.
 pub struct Page<'a> {
-    /// Their bytes.
+    /// Their bytes, slot by slot.
     pub bytes: &'a [u8; SPAN as usize],
-    /// Which of them are known.
-    pub known: [bool; 3],
-    /// Mode that it is read in.
+    /// Which they are.
+    pub places: Places,
+    /// Mode that they are read in.
     pub mode: Mode,
     /// Offsets of instructions that the compiler left out.
     pub left_out: &'a BTreeSet<u32>,
+    /// Follow calls.
+    pub calls: bool,
 }
 
 impl Page<'_> {
@@ -146,14 +146,16 @@ impl Page<'_> {
         Item { off, op: isa::decode(insn, self.mode.level), insn }
     }
 
-    /// Offsets inside the page that a branch may go to, the one after itself last; `None`: no branch.
+    /// Offsets that a branch may go to as far as their pages are known, the one after itself last; `None`: no branch.
+    /// A call that is followed goes to the function and, by way of its return, to what is after it.
     fn branch(&self, i: &Item) -> Option<Vec<u32>> {
-        let inside = |n: i64| {
-            let to = i.off as i64 + n;
-            u32::try_from(to).ok().filter(|&to| self.knows(to))
-        };
+        let inside = |n: i64| self.places.after(i.off, n);
         let next = inside(4);
         let v: Vec<Option<u32>> = match i.op {
+            Op::B if super::calls(i) && self.follows() => match inside(i.insn.li()) {
+                Some(to) => vec![Some(to), next],
+                None => vec![],
+            },
             // What is called comes back, if it does, to tier 1.
             Op::B if i.insn.aa() || i.insn.lk() => vec![],
             Op::B => vec![inside(i.insn.li())],
@@ -173,8 +175,30 @@ impl Page<'_> {
         Some(v.into_iter().flatten().collect())
     }
 
+    /// Whether calls are followed.
+    pub fn follows(&self) -> bool {
+        self.calls && self.mode.sf
+    }
+
     fn knows(&self, off: u32) -> bool {
-        self.known.get(off as usize / 4096).is_some_and(|&k| k)
+        self.places.0.get(off as usize / 4096).is_some_and(|p| p.is_some())
+    }
+
+    /// Pages that are not known and that what follows `head` calls, branches or runs into, counted from the head's.
+    pub fn called(&self, head: u32) -> BTreeSet<i32> {
+        let blocks = self.explore(head);
+        let to = |i: &Item| {
+            let n = match i.op {
+                Op::B if !i.insn.aa() => i.insn.li(),
+                Op::Bc if !i.insn.aa() && !i.insn.lk() => i.insn.bd(),
+                _ => return None,
+            };
+            Some(self.places.rel(i.off) + n)
+        };
+        let ways = blocks.values().flat_map(|b| b.items.iter().filter_map(to).chain([b.end]));
+        ways.filter(|&t| t.abs() < 4096 * FAR && self.places.place(t).is_none())
+            .filter_map(|t| i32::try_from(t.div_euclid(4096)).ok())
+            .collect()
     }
 
     fn stops(&self, i: &Item) -> bool {
@@ -208,28 +232,31 @@ impl Page<'_> {
                     }
                     break;
                 }
-                off += i.insn.len() as u32;
+                match self.places.after(off, i.insn.len() as i64) {
+                    Some(next) => off = next,
+                    None => break,
+                }
             }
         }
         let mut blocks = BTreeMap::new();
         for &first in &starts {
             let mut b = Block { off: first, ..Block::default() };
-            let mut off = first;
-            while let Some((i, next)) = seen.get(&off) {
+            let mut at = Some(first);
+            while let Some((off, (i, next))) = at.and_then(|off| Some((off, seen.get(&off)?))) {
                 if off != first && starts.contains(&off) {
                     break;
                 }
                 b.items.push(*i);
-                off += i.insn.len() as u32;
+                b.end = self.places.rel(off) + i.insn.len() as i64;
+                at = self.places.place(b.end);
                 if let Some(next) = next {
                     b.next = next.clone();
                     break;
                 }
             }
-            b.end = off;
             let branches = b.items.last().is_some_and(|i| self.branch(i).is_some());
             if !branches {
-                b.next = vec![off];
+                b.next = at.into_iter().collect();
             }
             if !b.items.is_empty() {
                 blocks.insert(first, b);
@@ -241,6 +268,15 @@ impl Page<'_> {
     /// The region of `head`: the blocks that may come back to it, or with `all` everything that follows.
     pub fn region(&self, head: u32, all: bool) -> Option<Region> {
         let mut blocks = self.explore(head);
+        // Whatever is called may return to after any call.
+        let back_to = |b: &Block| {
+            let i = b.items.last()?;
+            (super::calls(i) && self.follows() && b.next.len() == 2).then(|| b.next[1])
+        };
+        let returns: BTreeSet<u32> = blocks.values().filter_map(back_to).collect();
+        for b in blocks.values_mut().filter(|b| b.items.last().is_some_and(super::returns)) {
+            b.next.extend(&returns);
+        }
         let reach = |from: u32, edges: &BTreeMap<u32, Vec<u32>>| {
             let mut set = BTreeSet::new();
             let mut todo: Vec<u32> = edges.get(&from).cloned().unwrap_or_default();
@@ -276,7 +312,8 @@ impl Page<'_> {
         for b in blocks.values_mut() {
             b.next.retain(|n| keys.contains(n));
         }
-        let mut r = Region { head, blocks, accesses: 0 };
+        let returns = returns.into_iter().filter(|r| blocks.contains_key(r)).collect();
+        let mut r = Region { head, blocks, accesses: 0, returns };
         if r.len() > MOST {
             return None;
         }
