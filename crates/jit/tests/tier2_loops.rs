@@ -176,6 +176,45 @@ fn calls_are_part_of_a_loop() {
 }
 
 #[test]
+fn computed_calls_are_part_of_a_loop() {
+    let mut p = Pair::new("power9", true);
+    // Functions 32 bytes apart: addi r4,r4,N; xor r5,r5,r4; blr, and one that is in no page with the others.
+    const FUNCTIONS: u64 = 0x5_0f80;
+    for n in 0..6u32 {
+        let body = [0x3884_0001 + n, 0x7ca5_2278, 0x4e80_0020];
+        p.load(FUNCTIONS + 32 * n as u64, &body);
+    }
+    // andi. r8,r3,3; slwi r8,r8,5; add r9,r10,r8; mtctr r9; bctrl; addi r3,r3,-1; cmpdi r3,0; bne -28; sc
+    let slwi = 21 << 26 | 8 << 21 | 8 << 16 | 5 << 11 | 26 << 1;
+    p.load(
+        0x1_0000,
+        &[
+            0x7068_0003,
+            slwi,
+            0x7d2a_4214,
+            0x7d29_03a6,
+            0x4e80_0421,
+            0x3863_ffff,
+            0x2c23_0000,
+            0x4082_ffe4,
+            SC1,
+        ],
+    );
+    for round in 0..2 {
+        p.both(|c| {
+            c.st.nia = 0x1_0000;
+            c.st.gpr[3] = 30_000;
+            // The second time round other functions.
+            c.st.gpr[10] = FUNCTIONS + 64 * round;
+        });
+        agree(&mut p, "computed calls");
+        let s = p.jit.stats();
+        // Five retirements of some 2,000 entries each at most: one for each target that is learnt.
+        assert!(s.region_entries < (round + 1) * 16_000, "each call leaves the region: {s:?}");
+    }
+}
+
+#[test]
 fn a_function_that_calls_itself_agrees() {
     // li r3,N; bl fib; sc. fib: cmpwi r3,2; bltlr; mflr r0; std r0,0(r1); std r3,8(r1); addi r1,r1,-32; addi r3,r3,-1;
     // bl fib; addi r1,r1,32; ld r4,8(r1); std r3,8(r1); addi r3,r4,-2; addi r1,r1,-32; bl fib; addi r1,r1,32; ld r4,8(r1);

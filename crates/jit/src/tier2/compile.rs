@@ -66,8 +66,14 @@ impl Compiler {
         let mut pairs = 0;
         let mut calls = true;
         for _ in 0..ROUNDS {
-            let page =
-                Page { bytes: &r.words, places: r.places(), mode: r.key.mode, left_out: &left_out, calls };
+            let page = Page {
+                bytes: &r.words,
+                places: r.places(),
+                mode: r.key.mode,
+                left_out: &left_out,
+                calls,
+                targets: r.ticket.targets,
+            };
             let mut known: Vec<i32> = page.places.0.into_iter().skip(CALLED).flatten().collect();
             let more = page.called(r.head);
             if r.ticket.rounds > 0
@@ -177,6 +183,7 @@ impl Compiler {
             head: r.head,
             places: r.places(),
             follows,
+            targets: r.ticket.targets,
             returns: region.returns.iter().copied().collect(),
             has_fp: touched.fpscr,
             pairs,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use arch::Cpu;
 
 use super::places::{CALLED, HOME, HOME_SLOT, SLOTS, SPAN};
-use super::{Answer, Code, Exit, Other, Refusal, Request, Ticket, Tier2};
+use super::{Answer, Code, Exit, Other, Refusal, Request, Targets, Ticket, Tier2};
 use crate::asm::{Alu, M, R14, R15, RAX, RBP, RCX, RDI, RDX, RSI, m};
 use crate::emit::{Emit, Source, st};
 use crate::engine::{Jit, block_key};
@@ -44,13 +44,20 @@ enum State {
 struct Use {
     entries: u64,
     instructions: u64,
+    /// Exits by branches to the count register, and where the last ones went.
+    computed: u64,
+    went: [u64; WENT],
 }
+
+/// Targets kept of those.
+const WENT: usize = 32;
 
 struct Installed {
     uses: Use,
     /// Offset of tier 1's code of the head.
     tier1: usize,
     grouped: bool,
+    targets: Targets,
     /// Real addresses of the other pages that it was made from.
     others: [Option<u64>; SLOTS],
 }
@@ -130,26 +137,37 @@ impl Jit {
     /// The loop whose head is block `n` at real address `ra` runs often.
     pub(crate) fn ask_for_region(&mut self, cpu: &mut Cpu, n: u32, ra: u64, key: Key) {
         let block = block_key(ra, key);
+        let ea = cpu.st.nia;
         let mut grouped = true;
+        let mut targets = Targets::default();
+        // If the loop calls through the count register, that may still hold the address.
+        targets.add(cpu.st.ctr.wrapping_sub(ea & !4095) as i64);
         let Some(t) = &mut self.tier2 else { return };
         match t.states.get(&block) {
             None => {}
             Some(State::There(i)) => {
-                if i.uses.entries < TRIAL || i.uses.instructions >= WORTH * i.uses.entries || t.options.all {
+                let u = &i.uses;
+                let left = u.computed > TRIAL / 2 && u.computed > u.entries / 4;
+                if u.entries < TRIAL || u.instructions >= WORTH * u.entries && !left || t.options.all {
                     return;
+                }
+                let known = i.targets.all().len();
+                targets = i.targets;
+                if left {
+                    u.went.iter().for_each(|w| targets.add(w.wrapping_sub(ea & !4095) as i64));
                 }
                 let was = i.grouped;
                 self.retire_region(n, block);
-                if !was {
+                // With more targets it may be left less often; or it is left because what shares a probe straddles
+                // pages.
+                grouped = was && targets.all().len() > known;
+                if !was && !grouped {
                     return;
                 }
-                // Perhaps it is left because what shares a probe straddles pages.
-                grouped = false;
             }
             Some(_) => return,
         }
-        let ea = cpu.st.nia;
-        self.request_region(cpu, ra, ea, key, (grouped, ROUNDS), &[]);
+        self.request_region(cpu, ra, ea, key, (grouped, ROUNDS, targets), &[]);
         if self.tier2.as_ref().is_some_and(|t| t.options.all) {
             self.take_regions(cpu);
         }
@@ -163,7 +181,7 @@ impl Jit {
         ra: u64,
         ea: u64,
         key: Key,
-        (grouped, rounds): (bool, u32),
+        (grouped, rounds, targets): (bool, u32, Targets),
         called: &[i32],
     ) {
         let block = block_key(ra, key);
@@ -198,7 +216,7 @@ impl Jit {
         }
         let table = |access| mem::table_offset(key.dmode, access) as i32;
         let request = Request {
-            ticket: Ticket { block, page, version, others, key, ea, grouped, rounds },
+            ticket: Ticket { block, page, version, others, key, ea, grouped, rounds, targets },
             head: HOME + (ra & 4095) as u32,
             key,
             words,
@@ -257,7 +275,7 @@ impl Jit {
             Err(Refusal::More(called)) => {
                 t.states.remove(&ticket.block);
                 let ra = ticket.page | ticket.block & 4095;
-                let how = (ticket.grouped, ticket.rounds - 1);
+                let how = (ticket.grouped, ticket.rounds.saturating_sub(1), ticket.targets);
                 self.request_region(cpu, ra, ticket.ea, ticket.key, how, &called);
             }
             Err(why) => {
@@ -272,9 +290,10 @@ impl Jit {
         let tier1 = self.cache.block(n).code as usize;
         let others = std::array::from_fn(|k| ticket.others[k].filter(|_| c.pages[k]).map(|o| o.page));
         let mut installed = Box::new(Installed {
-            uses: Use { entries: 0, instructions: 0 },
+            uses: Use { entries: 0, instructions: 0, computed: 0, went: [0; WENT] },
             tier1,
             grouped: ticket.grouped,
+            targets: ticket.targets,
             others,
         });
         let uses = &raw mut installed.uses as u64;
@@ -318,6 +337,17 @@ impl Jit {
                     e.a.movi(RCX, uses);
                     e.a.alumi(Alu::Sub, true, m(RCX, 0), 1);
                     e.a.jmp_to(tier1);
+                }
+                Exit::Computed => {
+                    const WENT_AT: i32 = std::mem::offset_of!(Use, went) as i32;
+                    e.a.movi(RCX, uses);
+                    e.a.load(RAX, m(RCX, std::mem::offset_of!(Use, computed) as i32));
+                    e.a.alumi(Alu::Add, true, m(RCX, std::mem::offset_of!(Use, computed) as i32), 1);
+                    e.a.alui(Alu::And, false, RAX, WENT as i32 - 1);
+                    e.a.load(RDX, m(RBP, st!(nia)));
+                    e.a.store(M { base: RCX, index: Some((RAX, 3)), disp: WENT_AT }, RDX, 8);
+                    e.a.mov(RAX, RDX);
+                    e.go_indirect(0);
                 }
                 Exit::Indirect => {
                     e.a.load(RAX, m(RBP, st!(nia)));

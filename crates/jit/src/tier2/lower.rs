@@ -13,10 +13,10 @@ use cranelift_frontend::{FunctionBuilder, Variable};
 use isa::audit::{CA, OV, Regs, SO};
 use isa::{Mode, Rel};
 
-use super::Exit;
 use super::group::Groups;
 use super::places::Places;
 use super::region::{Item, whole};
+use super::{Exit, Targets};
 use crate::thunk::slot;
 
 /// A condition, perhaps to be complemented.
@@ -120,6 +120,8 @@ pub struct Lower<'f> {
     pub(super) places: Places,
     /// Calls are followed.
     pub(super) follows: bool,
+    /// Where branches to the count register may go.
+    pub(super) targets: Targets,
     /// Where calls in the region return to.
     pub(super) returns: Vec<u32>,
     /// The region does arithmetic on floating-point numbers.
@@ -480,10 +482,14 @@ impl Lower<'_> {
         if super::returns(&self.item) && self.mode.sf {
             self.go_back(v);
         }
+        let computed = super::computed(&self.item) && self.follows;
+        if computed {
+            self.go_computed(v);
+        }
         let to = self.f.ins().band_imm_s(v, -4);
         let to = if self.mode.sf { to } else { self.ext(I32, to, false) };
         self.state_store(st!(nia), to);
-        self.leave(Exit::Indirect, 0);
+        self.leave(if computed { Exit::Computed } else { Exit::Indirect }, 0);
         self.fill_ways();
         self.ended = true;
     }
@@ -491,14 +497,27 @@ impl Lower<'_> {
     /// Go on after the call in the region that the address in `v` is after, if any.
     fn go_back(&mut self, v: Value) {
         for n in 0..self.returns.len() {
-            let rel = self.places.rel(self.returns[n]);
-            let base = self.base;
-            let after = self.f.ins().iadd_imm_s(base, rel);
-            let here = self.f.ins().icmp(IntCC::Equal, v, after);
-            let (yes, no) = (self.way(rel), self.f.create_block());
-            self.f.ins().brif(here, yes, &[], no, &[]);
-            self.f.switch_to_block(no);
+            self.go_where(v, self.places.rel(self.returns[n]));
         }
+    }
+
+    /// Go on at the place in the region that is the address in `v`, if it is a known one.
+    fn go_computed(&mut self, v: Value) {
+        let targets = self.targets;
+        for &rel in targets.all() {
+            if self.places.place(rel).is_some_and(|o| self.blocks.contains_key(&o)) {
+                self.go_where(v, rel);
+            }
+        }
+    }
+
+    fn go_where(&mut self, v: Value, rel: i64) {
+        let base = self.base;
+        let there = self.f.ins().iadd_imm_s(base, rel);
+        let same = self.f.ins().icmp(IntCC::Equal, v, there);
+        let (yes, no) = (self.way(rel), self.f.create_block());
+        self.f.ins().brif(same, yes, &[], no, &[]);
+        self.f.switch_to_block(no);
     }
 
     // ---- condition register ----

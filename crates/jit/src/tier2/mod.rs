@@ -45,6 +45,8 @@ pub enum Exit {
     Guard,
     /// To the address in the processor's `nia`.
     Indirect,
+    /// The same from a branch to the count register, whose targets are noted.
+    Computed,
 }
 
 /// Why there is no region.
@@ -101,6 +103,32 @@ pub struct Ticket {
     pub grouped: bool,
     /// How often more pages may still be asked for.
     pub rounds: u32,
+    /// Where branches to the count register may go.
+    pub targets: Targets,
+}
+
+/// Some places, relative to the head's page.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Targets {
+    count: usize,
+    rel: [i64; 24],
+}
+
+impl Targets {
+    /// One more, if there is room and it is not among them.
+    pub fn add(&mut self, rel: i64) {
+        let new =
+            rel & 3 == 0 && rel.unsigned_abs() < 4096 * places::FAR as u64 && !self.all().contains(&rel);
+        if let (true, Some(p)) = (new, self.rel.get_mut(self.count)) {
+            *p = rel;
+            self.count += 1;
+        }
+    }
+
+    /// All of them.
+    pub fn all(&self) -> &[i64] {
+        &self.rel[..self.count]
+    }
 }
 
 /// A page beside the head's.
@@ -156,6 +184,11 @@ fn links(i: &Item) -> bool {
 /// Whether `i` is a call that is followed where its target is known.
 fn calls(i: &Item) -> bool {
     i.op == Op::B && i.insn.lk() && !i.insn.aa()
+}
+
+/// Whether `i` goes to the address in the count register.
+fn computed(i: &Item) -> bool {
+    i.op == Op::Bcctr && i.insn.bo() & 0b10100 == 0b10100
 }
 
 /// Whether `i` may return from a call.

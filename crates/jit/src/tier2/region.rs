@@ -7,6 +7,7 @@ use isa::audit::{Regs, audit};
 use isa::fp::{FpForm, FpOp};
 use isa::{Insn, Level, Mode, Op};
 
+use super::Targets;
 use super::places::{FAR, Places, SLOTS, SPAN};
 
 /// Most blocks looked at.
@@ -127,6 +128,8 @@ pub struct Page<'a> {
     pub left_out: &'a BTreeSet<u32>,
     /// Follow calls.
     pub calls: bool,
+    /// Where branches to the count register may go.
+    pub targets: Targets,
 }
 
 impl Page<'_> {
@@ -163,6 +166,14 @@ impl Page<'_> {
             Op::Bc if i.insn.aa() || i.insn.lk() => vec![next],
             Op::Bc if i.insn.bo() & 0b10100 == 0b10100 => vec![inside(i.insn.bd())],
             Op::Bc => vec![inside(i.insn.bd()), next],
+            Op::Bcctr if super::computed(i) && self.follows() => {
+                let mut v: Vec<_> = self.targets.all().iter().map(|&t| self.places.place(t)).collect();
+                v.retain(|t| t.is_some());
+                if i.insn.lk() && !v.is_empty() {
+                    v.push(next);
+                }
+                v
+            }
             Op::Bclr | Op::Bcctr | Op::Bctar => {
                 if i.insn.bo() & 0b10100 == 0b10100 {
                     vec![]
@@ -196,7 +207,10 @@ impl Page<'_> {
             Some(self.places.rel(i.off) + n)
         };
         let ways = blocks.values().flat_map(|b| b.items.iter().filter_map(to).chain([b.end]));
-        ways.filter(|&t| t.abs() < 4096 * FAR && self.places.place(t).is_none())
+        let computed = blocks.values().flat_map(|b| &b.items).any(super::computed);
+        let targets = self.targets.all().iter().filter(|_| computed);
+        ways.chain(targets.copied())
+            .filter(|&t| t.abs() < 4096 * FAR && self.places.place(t).is_none())
             .filter_map(|t| i32::try_from(t.div_euclid(4096)).ok())
             .collect()
     }
@@ -271,7 +285,9 @@ impl Page<'_> {
         // Whatever is called may return to after any call.
         let back_to = |b: &Block| {
             let i = b.items.last()?;
-            (super::calls(i) && self.follows() && b.next.len() == 2).then(|| b.next[1])
+            let call = i.insn.lk() && (super::calls(i) || super::computed(i)) && self.follows();
+            // The last one is what follows; alone, it is the called function.
+            (call && b.next.len() >= 2).then(|| b.next.last().copied()).flatten()
         };
         let returns: BTreeSet<u32> = blocks.values().filter_map(back_to).collect();
         for b in blocks.values_mut().filter(|b| b.items.last().is_some_and(super::returns)) {
