@@ -9,10 +9,12 @@ mod cli;
 mod cloud_init;
 mod disk_boot;
 mod disks;
+mod installer;
 mod life;
 mod matrix;
 mod net;
 mod processor;
+mod share;
 mod stress;
 mod userland;
 mod virtio;
@@ -124,6 +126,7 @@ fn run() -> Result<ExitCode> {
     cli::register(&mut suite);
     cloud_init::register(&mut suite);
     disks::register(&mut suite);
+    installer::register(&mut suite);
     life::register(&mut suite);
     userland::register(&mut suite);
     virtio::register(&mut suite);
@@ -132,5 +135,6 @@ fn run() -> Result<ExitCode> {
     matrix::register(&mut suite);
     net::register(&mut suite);
     processor::register(&mut suite);
+    share::register(&mut suite);
     Ok(libtest_mimic::run(&arguments, suite.trials).exit_code())
 }

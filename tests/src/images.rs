@@ -86,6 +86,14 @@ impl Images {
         Ok(self.guests.installer()?)
     }
 
+    /// The address of an archive that the installer can install from, if the host uses one.
+    ///
+    /// # Errors
+    /// apt failed.
+    pub fn installer_archive(&self) -> Result<Option<String>> {
+        Ok(self.guests.installer_archive()?)
+    }
+
     /// SLOF, the firmware of QEMU's machine.
     ///
     /// # Errors

@@ -175,6 +175,34 @@ impl Apt {
         Ok(guest_sources(&text))
     }
 
+    /// An archive that has the installer's own packages (udebs), which not every mirror keeps; a package of each kind
+    /// is fetched to see.
+    pub(crate) fn installer_archive(&self) -> Result<Option<String>> {
+        let dir = self.root.join("probe");
+        fs::create_dir_all(&dir).map_err(at(&dir))?;
+        let fetch = |uri: &str, name: &str| {
+            let to = dir.join(name);
+            // What is there from before would be kept.
+            let _ = fs::remove_file(&to);
+            let mut helper = self.command("/usr/lib/apt/apt-helper");
+            let output = helper.args(["download-file", uri]).arg(&to).output();
+            output.is_ok_and(|o| o.status.success()).then_some(to)
+        };
+        let sources = self.root.join("sources/rhyp.sources");
+        let sources = fs::read_to_string(&sources).map_err(at(&sources))?;
+        Ok(archives(&sources, RELEASE).into_iter().find(|archive| {
+            let list = format!("{archive}/dists/{RELEASE}/main/debian-installer/binary-ppc64el/Packages.gz");
+            let Some(list) = fetch(&list, "list.gz").and_then(|path| fs::File::open(path).ok()) else {
+                return false;
+            };
+            let lines = BufReader::new(flate2::read::GzDecoder::new(list)).lines();
+            let file = lines
+                .map_while(std::io::Result::ok)
+                .find_map(|l| l.strip_prefix("Filename: ").map(str::to_owned));
+            file.is_some_and(|file| fetch(&format!("{archive}/{file}"), "package").is_some())
+        }))
+    }
+
     /// The host's proxies as lines of apt's configuration, as far as they can be reached from elsewhere.
     pub(crate) fn proxies_for_guest(&self) -> Result<String> {
         Ok(guest_proxies(&self.read("apt-config", &["dump"])?))
@@ -516,6 +544,17 @@ fn guest_sources(text: &str) -> String {
     stanzas.collect::<Vec<_>>().join("\n")
 }
 
+/// The archives that sources name for a suite, without a slash at their ends.
+fn archives(sources: &str, suite: &str) -> Vec<String> {
+    let field = |stanza: &str, name: &str| {
+        let line = stanza.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':'));
+        line.map(|l| l.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).unwrap_or_default()
+    };
+    let of_suite = |stanza: &&str| field(stanza, "Suites").iter().any(|s| s == suite);
+    let uris = sources.split("\n\n").filter(of_suite).flat_map(|stanza| field(stanza, "URIs"));
+    uris.map(|uri| uri.trim_end_matches('/').to_owned()).collect()
+}
+
 /// Those lines of a dumped configuration that name proxies, but for proxies on the host's own loopback interface.
 fn guest_proxies(dump: &str) -> String {
     let proxy = |line: &&str| {
@@ -594,6 +633,14 @@ mod tests {
             "Types: deb\nURIs: http://x/\nSigned-By: {DEBIAN_KEYRING}\n\nTypes: deb\nSigned-By: {DEBIAN_KEYRING}\n"
         );
         assert_eq!(guest_sources(host), want);
+    }
+
+    #[test]
+    fn archives_of_a_suite() {
+        let sources = "Types: deb\nURIs: http://x/debian/ https://y/d\nSuites: bookworm bookworm-updates\n\n\
+            Types: deb\nURIs: http://x/security\nSuites: bookworm-security\n";
+        assert_eq!(archives(sources, "bookworm"), ["http://x/debian", "https://y/d"]);
+        assert!(archives(sources, "sid").is_empty() && archives("", "bookworm").is_empty());
     }
 
     #[test]

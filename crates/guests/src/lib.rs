@@ -193,6 +193,15 @@ impl Guests {
         Ok(Installer { vmlinux: images.join("vmlinux"), initrd: images.join("initrd.gz") })
     }
 
+    /// The address of an archive from which the installer can install, if the host uses one: not every mirror has what
+    /// it needs.
+    ///
+    /// # Errors
+    /// As [`Guests::kernel`].
+    pub fn installer_archive(&self) -> Result<Option<String>> {
+        Apt::open(self.cache.apt(), self.progress)?.installer_archive()
+    }
+
     /// SLOF, the firmware of QEMU's machine, as a raw image.
     ///
     /// # Errors

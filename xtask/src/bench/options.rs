@@ -21,6 +21,8 @@ pub const USAGE: &str = "\
     --json         print the table as JSON
     --io [DISK]..  disks instead: fio on vscsi-raw, virtio-raw, vscsi-qcow2, virtio-qcow2 beside QEMU
                    (--rounds N, --seconds N a job, --no-peer)
+    --login        a Debian from its disk to its login instead, beside QEMU with SLOF and with the kernel given
+                   (--rounds N, --image FILE, --no-peer)
     --net          networks instead: iperf3 between guest and host and between guests, beside QEMU
                    (--rounds N, --seconds N a transfer, --rhyp FILE, --no-peer)";
 
