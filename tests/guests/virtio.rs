@@ -149,11 +149,11 @@ mkdir -p /mnt; mount -t ext4 /dev/vda /mnt || echo "SEEN no mount"
     umount /mnt; echo 3 > /proc/sys/vm/drop_caches; mount -t ext4 /dev/vda /mnt
     md5sum < /mnt/file | cmp - /tmp/sum && echo "SEEN work" || echo "SEEN damage"
 done; echo "SEEN end" ) &
-for d in /sys/bus/pci/devices/*; do
-    [ $(cat $d/device) = 0x1042 ] && continue
-    set -- $(sed -n 5p $d/resource)
+for pci in /sys/bus/pci/devices/*; do
+    [ $(cat $pci/device) = 0x1042 ] && continue
+    set -- $(sed -n 5p $pci/resource)
     torment $1 {steps}
-    echo "SEEN tormented $(cat $d/device)"
+    echo "SEEN tormented $(cat $pci/device)"
     bring_up $1
     echo "SEEN alive $(( $(devmem $(($1 + 20)) 8) ))"
 done
@@ -167,7 +167,7 @@ poweroff -f
     let initrd = images.write("virtio-nonsense", &initramfs)?;
     let mut spec = BootSpec::new(&kernel.vmlinux, &initrd);
     (spec.cpus, spec.memory) = (2, "1G".into());
-    spec.append = "console=hvc0 quiet mem=512M".into();
+    spec.append = "console=hvc0 quiet mem=512M iomem=relaxed".into();
     let (image, other) = (image(case)?, image(case)?);
     spec.rhyp_options.extend(disk_arguments(Peer::Rhyp, &image, false));
     spec.rhyp_options.extend(disk_arguments(Peer::Rhyp, &other, true));

@@ -1,8 +1,10 @@
 //! `cargo xtask bench --io`: Debian's fio in a guest on virtual SCSI and virtio-blk, side by side with QEMU on the same
 //! kinds of images with the same caching. Every round runs each machine once, one after the other; medians are compared.
+//! Beside the requests a second stands what one costs: processor time of the machine's process, guest and all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -81,7 +83,7 @@ for i in $(seq 0 {}); do dd if=/tmp/r of=/dev/$D bs=1M seek=$((i*16)) 2>/dev/nul
     for (n, (_, pattern, size, depth, _)) in JOBS.iter().enumerate() {
         // Of the terse output, fields 7 and 48 are kB/s read and written, one later the requests a second.
         s.push_str(&format!(
-            "fio --name=j --filename=/dev/$D --direct=1 --ioengine=libaio --time_based --runtime={seconds} --randrepeat=1 \
+            "echo IO-BEGIN; fio --name=j --filename=/dev/$D --direct=1 --ioengine=libaio --time_based --runtime={seconds} --randrepeat=1 \
              --minimal --terse-version=3 --rw={pattern} --bs={size} --iodepth={depth} > /tmp/o 2>&1; \
              awk -F';' '/^3;/ {{ print \"IO {n} \" $8+$49 }}' /tmp/o\n"
         ));
@@ -121,8 +123,8 @@ impl Bench {
         c
     }
 
-    /// A new image, and requests a second of each job.
-    fn run(&self, mut command: Command, format: &str) -> Result<Vec<f64>> {
+    /// A new image; requests a second of each job, and microseconds of processor time for each.
+    fn run(&self, mut command: Command, format: &str, seconds: u32) -> Result<Vec<(f64, f64)>> {
         let _ = std::fs::remove_file(&self.image);
         if format == "raw" {
             std::fs::File::create(&self.image)?.set_len(MEGABYTES << 20)?;
@@ -133,25 +135,44 @@ impl Bench {
                 bail!("qemu-img create failed");
             }
         }
-        let out = command.stdin(Stdio::null()).stderr(Stdio::null()).output();
-        let out = out.with_context(|| format!("{command:?}"))?;
-        let text = String::from_utf8_lossy(&out.stdout).into_owned();
-        let found = read(&text);
+        command.stdin(Stdio::null()).stderr(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().with_context(|| format!("{command:?}"))?;
+        let stdout = child.stdout.take().context("no standard output")?;
+        let (mut found, mut tail, mut begin) = (BTreeMap::new(), VecDeque::new(), 0);
+        for line in BufReader::new(stdout).split(b'\n') {
+            let line = String::from_utf8_lossy(&line?).trim().to_owned();
+            if line == "IO-BEGIN" {
+                begin = ticks(child.id());
+            } else if let Some((job, rate)) = read(&line) {
+                let microseconds = (ticks(child.id()) - begin) as f64 * 1e6 / TICKS_PER_SECOND;
+                found.insert(job, (rate, microseconds / (rate * f64::from(seconds)).max(1.0)));
+            }
+            tail.push_front(line);
+            tail.truncate(10);
+        }
+        child.wait()?;
         if found.len() != JOBS.len() {
-            let tail: Vec<&str> = text.lines().rev().take(10).collect();
             bail!("{command:?}: {} of {} results: {tail:?}", found.len(), JOBS.len());
         }
         Ok(found.into_values().collect())
     }
 }
 
-/// The lines `IO number rate`.
-fn read(text: &str) -> BTreeMap<usize, f64> {
-    let line = |l: &str| {
-        let mut words = l.trim().strip_prefix("IO ")?.split(' ');
-        Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?))
-    };
-    text.lines().filter_map(line).collect()
+/// A line `IO number rate`.
+fn read(line: &str) -> Option<(usize, f64)> {
+    let mut words = line.trim().strip_prefix("IO ")?.split(' ');
+    Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?))
+}
+
+/// Clock ticks a second in `/proc/PID/stat`; fixed by the kernel's interface to user programs.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Processor time a process has used so far; nothing once it has ended.
+fn ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // Behind the name come the state as field 3, user and system time as 14 and 15.
+    let fields = stat.rsplit(')').next().unwrap_or("").split_whitespace().skip(11).take(2);
+    fields.filter_map(|f| f.parse::<u64>().ok()).sum()
 }
 
 fn median(values: &mut [f64]) -> f64 {
@@ -194,26 +215,32 @@ pub fn run(root: &Path, words: &[&str]) -> Result<()> {
     };
 
     println!("fio, Linux 6.12, POWER9, 1 processor, requests a second, medians of {}:", options.rounds);
-    println!("{:<14}{:<28}{:>10}{:>10}{:>8}{:>10}", "disk", "job", "rhyp", "QEMU", "ratio", "at least");
+    let head = ["rhyp", "QEMU", "ratio", "at least", "rhyp", "QEMU"].map(|h| format!("{h:>9}")).concat();
+    println!("{:<14}{:<28}{head} us of processor each", "disk", "job");
     for (name, bus, format) in DISKS {
         if !options.only.is_empty() && !options.only.iter().any(|o| o == name) {
             continue;
         }
-        let mut results = vec![(Vec::new(), Vec::new()); JOBS.len()];
+        let mut results = vec![[const { Vec::new() }; 4]; JOBS.len()];
         for _ in 0..options.rounds {
-            let ours = bench.run(bench.rhyp(bus, format), format)?;
-            let theirs = if options.peer { bench.run(bench.qemu(bus, format), format)? } else { Vec::new() };
-            for (n, r) in results.iter_mut().enumerate() {
-                r.0.extend(ours.get(n));
-                r.1.extend(theirs.get(n));
+            let ours = bench.run(bench.rhyp(bus, format), format, options.seconds)?;
+            let theirs = match options.peer {
+                true => bench.run(bench.qemu(bus, format), format, options.seconds)?,
+                false => Vec::new(),
+            };
+            for (n, [a, b, c, d]) in results.iter_mut().enumerate() {
+                for (list, rates, costs) in [(&ours, a, c), (&theirs, b, d)] {
+                    rates.extend(list.get(n).map(|x| x.0));
+                    costs.extend(list.get(n).map(|x| x.1));
+                }
             }
         }
-        for ((job, _, _, _, least), (ours, theirs)) in JOBS.iter().zip(&mut results) {
-            let (a, b) = (median(ours), median(theirs));
+        for ((job, _, _, _, least), lists) in JOBS.iter().zip(results) {
+            let [a, b, c, d] = lists.map(|mut list| median(&mut list));
             if b > 0.0 {
-                println!("{name:<14}{job:<28}{a:>10.0}{b:>10.0}{:>8.2}{least:>10.1}", a / b);
+                println!("{name:<14}{job:<28}{a:>9.0}{b:>9.0}{:>9.2}{least:>9.1}{c:>9.0}{d:>9.0}", a / b);
             } else {
-                println!("{name:<14}{job:<28}{a:>10.0}");
+                println!("{name:<14}{job:<28}{a:>9.0}{:>27}{c:>9.0}", "");
             }
         }
     }
@@ -227,8 +254,9 @@ mod tests {
 
     #[test]
     fn results_and_options_are_read() {
-        let found = read("noise\nIO 0 1234.5\r\nIO 2 7\nIO x y\n");
-        assert_eq!(found.into_iter().collect::<Vec<_>>(), [(0, 1234.5), (2, 7.0)]);
+        assert_eq!(read("IO 0 1234.5\r"), Some((0, 1234.5)));
+        assert_eq!((read("noise"), read("IO x y"), read("IO-END")), (None, None, None));
+        assert_eq!(ticks(u32::MAX), 0);
         let o = IoOptions::parse(&["--rounds", "1", "vscsi-raw", "--no-peer"]).unwrap();
         assert_eq!(o, IoOptions { rounds: 1, seconds: 5, peer: false, only: vec!["vscsi-raw".into()] });
         assert!(IoOptions::parse(&["vscsi"]).is_err() && IoOptions::parse(&["--rounds"]).is_err());
