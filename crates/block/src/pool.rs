@@ -11,6 +11,9 @@ struct Queue {
     jobs: VecDeque<Job>,
     running: usize,
     idle: usize,
+    /// An idle thread has been woken and is not up yet. It wakes the next one if there is more to do than it takes
+    /// itself: so a batch of requests costs whoever brings it one wake-up, and short ones do not get a thread each.
+    waking: bool,
     threads: Vec<JoinHandle<()>>,
     closed: bool,
 }
@@ -42,23 +45,13 @@ impl Pool {
     pub fn run(&self, job: impl FnOnce() + Send + 'static) {
         let mut q = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner);
         q.jobs.push_back(Box::new(job));
-        if q.idle == 0 && q.threads.len() < self.0.most {
-            let inner = self.0.clone();
-            let builder = std::thread::Builder::new().name(self.0.name.clone());
-            match builder.spawn(move || inner.work()) {
-                Ok(t) => q.threads.push(t),
-                // The host has no thread for us: the caller does the work itself.
-                Err(_) if q.threads.is_empty() => {
-                    let job = q.jobs.pop_back();
-                    drop(q);
-                    job.into_iter().for_each(|j| j());
-                    return;
-                }
-                Err(_) => {}
-            }
+        self.0.more_hands(&mut q);
+        if q.threads.is_empty() {
+            // The host has no thread for us: the caller does the work itself.
+            let job = q.jobs.pop_back();
+            drop(q);
+            job.into_iter().for_each(|j| j());
         }
-        drop(q);
-        self.0.work.notify_one();
     }
 
     /// Waits until nothing is queued or running.
@@ -71,11 +64,27 @@ impl Pool {
 }
 
 impl Inner {
-    fn work(&self) {
+    /// Gets one more thread to work, if there is one or may be one.
+    fn more_hands(self: &Arc<Self>, q: &mut Queue) {
+        if q.idle > 0 {
+            if !std::mem::replace(&mut q.waking, true) {
+                self.work.notify_one();
+            }
+        } else if q.threads.len() < self.most && !q.closed {
+            let inner = self.clone();
+            let builder = std::thread::Builder::new().name(self.name.clone());
+            q.threads.extend(builder.spawn(move || inner.work()));
+        }
+    }
+
+    fn work(self: &Arc<Self>) {
         let mut q = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if let Some(job) = q.jobs.pop_front() {
                 q.running += 1;
+                if !q.jobs.is_empty() {
+                    self.more_hands(&mut q);
+                }
                 drop(q);
                 // A request that panics is lost; the pool goes on.
                 let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
@@ -90,6 +99,7 @@ impl Inner {
                 q.idle += 1;
                 q = self.work.wait(q).unwrap_or_else(PoisonError::into_inner);
                 q.idle -= 1;
+                q.waking = false;
             }
         }
     }
@@ -114,6 +124,21 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
+
+    #[test]
+    fn jobs_that_wait_for_each_other_all_get_a_thread() {
+        let pool = Pool::new("test", 8);
+        // Threads that are made for it, and threads that were idle.
+        for _ in 0..20 {
+            let together = Arc::new(std::sync::Barrier::new(9));
+            for _ in 0..8 {
+                let together = together.clone();
+                pool.run(move || drop(together.wait()));
+            }
+            together.wait();
+            pool.drain();
+        }
+    }
 
     #[test]
     fn every_job_runs_once_and_a_panic_stops_nobody() {
