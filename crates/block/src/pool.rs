@@ -133,7 +133,9 @@ mod tests {
             let together = Arc::new(std::sync::Barrier::new(9));
             for _ in 0..8 {
                 let together = together.clone();
-                pool.run(move || drop(together.wait()));
+                pool.run(move || {
+                    together.wait();
+                });
             }
             together.wait();
             pool.drain();
