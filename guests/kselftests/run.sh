@@ -3,12 +3,12 @@
 # /kst/list names the tests; the word kst=PATTERN on the kernel command line takes some only.
 pattern=$(sed -n 's/.*kst=\([^ ]*\).*/\1/p' /proc/cmdline)
 cd /tmp
-while read -r name limit; do
+while read -r name limit args; do
     case $name in '#'* | '') continue ;; esac
     case $name in *"$pattern"*) ;; *) continue ;; esac
     [ -x "/kst/$name" ] || { echo "KST $name absent 0"; continue; }
     begin=$(cut -d. -f1 /proc/uptime)
-    (cd "/kst/${name%/*}" && timeout -s KILL "${limit:-300}" "./${name##*/}") >/tmp/log 2>&1 </dev/null
+    (cd "/kst/${name%/*}" && timeout -s KILL "${limit:-300}" "./${name##*/}" $args) >/tmp/log 2>&1 </dev/null
     status=$?
     end=$(cut -d. -f1 /proc/uptime)
     echo "KST $name $status $((end - begin))"

@@ -4,6 +4,7 @@
 //! those of the standard test runner. Without `--all` a quick subset runs. Guests are fetched when they are missing.
 #![forbid(unsafe_code)]
 
+mod arithmetic;
 mod boot_order;
 mod cli;
 mod cloud_init;
@@ -136,5 +137,6 @@ fn run() -> Result<ExitCode> {
     net::register(&mut suite);
     processor::register(&mut suite);
     share::register(&mut suite);
+    arithmetic::register(&mut suite);
     Ok(libtest_mimic::run(&arguments, suite.trials).exit_code())
 }

@@ -29,7 +29,7 @@ pub fn register(suite: &mut Suite) {
 }
 
 /// Runs `guests/NAME/build.sh` for a directory of the user's cache and answers that.
-fn built(name: &str) -> Result<PathBuf> {
+pub fn built(name: &str) -> Result<PathBuf> {
     let out = CacheDir::user()?.root().join(name);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guests").join(name).join("build.sh");
     let status = Command::new("sh").arg(&script).arg(&out).status().context("sh")?;
@@ -73,7 +73,7 @@ fn selftests(case: &mut Case, images: &Images) -> Result<()> {
     let mut guest = case.boot(&spec)?;
     let mut results = BTreeMap::new();
     while results.len() < count {
-        let line = guest.expect(r"KST (\S+/\S+) (\w+) \d+", patience().max(Duration::from_secs(900)))?;
+        let line = guest.expect(r"KST (\S+/\S+) (\w+) \d+", patience().max(Duration::from_secs(3100)))?;
         results.insert(line[1].clone(), line[2].clone());
     }
     guest.expect("KST-DONE", patience())?;

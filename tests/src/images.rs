@@ -70,6 +70,14 @@ impl Images {
         Ok(self.guests.programs()?)
     }
 
+    /// The tree with Python and the tests of its library, for [`Initramfs::programs`].
+    ///
+    /// # Errors
+    /// Fetching failed.
+    pub fn python(&self) -> Result<PathBuf> {
+        Ok(self.guests.python()?)
+    }
+
     /// The tree with fio, for [`Initramfs::programs`].
     ///
     /// # Errors

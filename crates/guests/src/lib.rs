@@ -253,6 +253,14 @@ impl Guests {
         self.tree("programs", &["python3", "gcc", "openssl", "xz-utils", "sqlite3", "stress-ng"])
     }
 
+    /// python3 and the tests of its library.
+    ///
+    /// # Errors
+    /// As [`Guests::kernel`].
+    pub fn python(&self) -> Result<PathBuf> {
+        self.tree("python", &["python3", "libpython3.11-testsuite"])
+    }
+
     /// fio with its libraries: what measures and checks disks.
     ///
     /// # Errors
