@@ -270,7 +270,7 @@ fn vector_integer(v: &Vector, o: &mut Output) {
 }
 
 fn decimal(v: &Vector, o: &mut Output) {
-    // Conversions to integer leave FPRF undefined (5.6.6).
+    // Conversions to integer leave FPRF undefined (5.6.5.2).
     if v.row.mnemonic.starts_with("dctfix") {
         o.state.fpscr &= !0x1_f000;
     }
