@@ -222,7 +222,8 @@ fn finish(disk: &Path, staged: &Staged, progress: Progress) -> Result<(), Failur
     let disks = vec![DiskSlot { disk: Arc::new(raw), bus: DiskBus::Virtio, cdrom: false }];
     let model = Model::by_name("power9").ok_or_else(|| Failure::internal("no POWER9 model"))?;
     let mut config = PartitionConfig::new(model, MEMORY);
-    config.vcpus = std::thread::available_parallelism().map_or(1, |n| n.get().min(2) as u32);
+    // Packages are configured one after the other; a second processor would translate the same programs once more.
+    config.vcpus = 1;
     let images = BootImages {
         firmware: None,
         kernel: read(&staged.vmlinux)?,
