@@ -28,12 +28,28 @@ pub fn register(suite: &mut Suite) {
     suite.add("processor::kernel_selftests", false, selftests);
 }
 
-/// Runs `guests/NAME/build.sh` for a directory of the user's cache and answers that.
+/// Runs `guests/NAME/build.sh` for a directory of the user's cache and answers that; not again as long as the files it
+/// was built from are the same.
 pub fn built(name: &str) -> Result<PathBuf> {
     let out = CacheDir::user()?.root().join(name);
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guests").join(name).join("build.sh");
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guests");
+    let mut files = vec![sources.join("sources.sh")];
+    for entry in std::fs::read_dir(sources.join(name)).with_context(|| name.to_owned())? {
+        files.push(entry?.path());
+    }
+    files.sort();
+    let mut from = Vec::new();
+    for file in &files {
+        from.extend(std::fs::read(file).with_context(|| file.display().to_string())?);
+    }
+    let stamp = out.join("built-from");
+    if std::fs::read(&stamp).is_ok_and(|old| old == from) {
+        return Ok(out);
+    }
+    let script = sources.join(name).join("build.sh");
     let status = Command::new("sh").arg(&script).arg(&out).status().context("sh")?;
     ensure!(status.success(), "{} failed", script.display());
+    std::fs::write(&stamp, from).with_context(|| stamp.display().to_string())?;
     Ok(out)
 }
 
