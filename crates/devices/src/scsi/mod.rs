@@ -11,7 +11,9 @@ mod unit;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use block::IoError;
 use mem::Pieces;
 
 pub use unit::{Kind, Unit, UnitState};
@@ -70,6 +72,21 @@ impl Sense {
         b[7] = (SENSE_LEN - 8) as u8;
         b[12..14].copy_from_slice(&self.code.to_be_bytes());
         b
+    }
+}
+
+/// Tells the user once that the host failed a disk's request; the guest hears of each.
+#[derive(Default)]
+pub struct Trouble(AtomicBool);
+
+impl Trouble {
+    /// A request has ended like this.
+    pub fn tell(&self, result: &Result<(), IoError>) {
+        if let Err(e @ (IoError::NoSpace | IoError::Host(_))) = result
+            && !self.0.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!("a disk's request failed: {e}");
+        }
     }
 }
 

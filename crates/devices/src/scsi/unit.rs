@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use block::{Disk, IoError, Op};
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, Done, GOOD, Sense, Task, be16, be32, be64, hand_over};
+use super::{Answer, Done, GOOD, Sense, Task, Trouble, be16, be32, be64, hand_over};
 
 /// Unit attention after power-on (SPC-4 5.15).
 pub(super) const POWER_ON: u16 = 0x2900;
@@ -40,6 +40,7 @@ pub struct Unit {
     ejected: AtomicBool,
     /// The initiator forbade to take the medium out.
     prevented: AtomicBool,
+    trouble: Arc<Trouble>,
 }
 
 /// Saved form of a [`Unit`].
@@ -85,6 +86,7 @@ impl Unit {
             attention: POWER_ON.into(),
             ejected: AtomicBool::new(false),
             prevented: AtomicBool::new(false),
+            trouble: Arc::default(),
         }
     }
 
@@ -130,7 +132,7 @@ impl Unit {
     }
 
     pub(super) fn save(&self) -> UnitState {
-        let Unit { disk: _, kind: _, serial: _, attention, ejected, prevented } = self;
+        let Unit { disk: _, kind: _, serial: _, attention, ejected, prevented, trouble: _ } = self;
         UnitState {
             attention: attention.load(Ordering::Relaxed),
             ejected: ejected.load(Ordering::Relaxed),
@@ -157,8 +159,12 @@ impl Unit {
                     Err(sense) => done(Answer::failed(sense)),
                 };
                 if then.is_empty() {
-                    let reads = read > 0;
-                    self.disk.submit(first, Box::new(move |r| finish(r.map_err(|e| sense_of(e, reads)))));
+                    let (reads, trouble) = (read > 0, self.trouble.clone());
+                    let done = move |r: Result<(), IoError>| {
+                        trouble.tell(&r);
+                        finish(r.map_err(|e| sense_of(e, reads)));
+                    };
+                    self.disk.submit(first, Box::new(done));
                 } else {
                     let mut ops = then;
                     ops.reverse();

@@ -6,6 +6,7 @@ use block::{Disk, IoError, Op, SECTOR};
 
 use super::{Chain, Link, VirtioDevice, Worker, copy_config};
 use crate::lock;
+use crate::scsi::Trouble;
 
 /// Feature bits.
 mod feature {
@@ -66,12 +67,18 @@ struct Inner {
     disk: Arc<dyn Disk>,
     serial: String,
     link: Mutex<Option<Arc<Link>>>,
+    trouble: Arc<Trouble>,
 }
 
 impl Blk {
     /// A device with that many queues; `serial` is what it calls itself, 20 bytes at most.
     pub fn new(disk: Arc<dyn Disk>, queues: u16, serial: &str) -> Self {
-        let inner = Arc::new(Inner { disk, serial: serial.to_owned(), link: Mutex::default() });
+        let inner = Arc::new(Inner {
+            disk,
+            serial: serial.to_owned(),
+            link: Mutex::default(),
+            trouble: Arc::default(),
+        });
         let served = inner.clone();
         let worker = Worker::new("virtio-blk", move |bits| served.serve_all(bits));
         Blk { inner, queues: queues.clamp(1, MAX_QUEUES), worker }
@@ -161,7 +168,14 @@ impl Inner {
             _ => Err(UNSUPP),
         };
         match op {
-            Ok(op) => self.disk.submit(op, Box::new(move |result| finish(chain, status_of(result)))),
+            Ok(op) => {
+                let trouble = self.trouble.clone();
+                let done = move |result: Result<(), IoError>| {
+                    trouble.tell(&result);
+                    finish(chain, status_of(result));
+                };
+                self.disk.submit(op, Box::new(done));
+            }
             Err(status) => finish(chain, status),
         }
     }
@@ -247,7 +261,7 @@ impl VirtioDevice for Blk {
 
     fn save(&self) -> serde_json::Value {
         let Blk { inner, queues: _, worker: _ } = self;
-        let Inner { disk: _, serial: _, link: _ } = &**inner;
+        let Inner { disk: _, serial: _, link: _, trouble: _ } = &**inner;
         serde_json::Value::Null
     }
 
