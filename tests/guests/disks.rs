@@ -352,7 +352,8 @@ done
     let (mut next, mut lines) = (0, 0);
     for life in 0..lives {
         let mut spec = BootSpec::new(&kernel.vmlinux, &initrd);
-        spec.append = "console=hvc0 quiet".into();
+        // A host with much else to do is no damage.
+        spec.append = "console=hvc0 quiet nowatchdog".into();
         spec.memory = "512M".into();
         let more = format!(",format={format}");
         spec.rhyp_options.extend(disk(&blocks, &format!("{more},bus=vscsi")));
