@@ -70,9 +70,9 @@ impl Shell {
             let now = self.now();
             s.dispatcher.advance(now);
             obey(&mut s);
-            s.planned = s.dispatcher.next_event();
-            // Without partitions nothing happens by itself.
-            let left = match s.runners.is_empty() {
+            s.planned = if s.dispatcher.is_idle() { Ns::MAX } else { s.dispatcher.next_event() };
+            // Where all sleep nothing happens by itself.
+            let left = match s.dispatcher.is_idle() {
                 true => Duration::from_secs(3600),
                 false => Duration::from_nanos(s.planned.saturating_sub(self.now())),
             };

@@ -539,6 +539,29 @@ fn threads_of_a_core_have_it_together() {
 }
 
 #[test]
+fn an_idle_node_passes_time_in_one_step() {
+    let mut d = Dispatcher::new(2, 0);
+    let p = d.add(0, shared(1, 50, None)).unwrap();
+    let t = Thread { part: p, index: 0 };
+    assert!(d.is_idle());
+    let hour = 360_000 * WINDOW;
+    d.advance(hour + 3 * MS);
+    assert_eq!(d.pool().idle, 2 * (hour + 3 * MS));
+    assert_eq!(d.next_event(), hour + WINDOW);
+    // What it used too much is forgotten by and by.
+    d.wake(hour + 3 * MS, t);
+    assert!(d.may_run(t) && !d.is_idle());
+    d.advance(hour + 9 * MS);
+    assert!(!d.may_run(t));
+    d.cede(hour + 40 * MS, t);
+    d.wake(hour + 50 * MS, t);
+    assert!(!d.may_run(t), "it was slow to leave");
+    d.cede(hour + 50 * MS, t);
+    d.wake(hour + 200 * MS, t);
+    assert!(d.may_run(t));
+}
+
+#[test]
 fn what_cannot_be_is_refused() {
     let mut d = Dispatcher::new(2, 0);
     let dedicated = Share { cores: 1, threads: 1, sharing: Sharing::Dedicated { donate: false } };
