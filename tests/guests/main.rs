@@ -17,6 +17,7 @@ mod net;
 mod processor;
 mod share;
 mod stress;
+mod system;
 mod userland;
 mod virtio;
 
@@ -138,5 +139,6 @@ fn run() -> Result<ExitCode> {
     processor::register(&mut suite);
     share::register(&mut suite);
     arithmetic::register(&mut suite);
+    system::register(&mut suite);
     Ok(libtest_mimic::run(&arguments, suite.trials).exit_code())
 }

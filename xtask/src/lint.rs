@@ -35,7 +35,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "partition",
         &[
             "isa", "mem", "arch", "interp", "cpu", "state", "device", "devices", "papr", "firmware",
-            "machine", "block", "net",
+            "machine", "block", "net", "dispatch",
         ],
     ),
     ("fabric", &["state", "device"]),

@@ -24,6 +24,8 @@ pub mod event {
     pub const LEAVE: u32 = 32;
     /// H_PROD: wake from H_CEDE (sticky until the next cede).
     pub const PROD: u32 = 64;
+    /// The virtual processor was given a host processor (where they are shared).
+    pub const DISPATCH: u32 = 128;
 }
 
 /// What a processor's TLB may hold, as bits of [`VcpuLink::holds`].

@@ -48,6 +48,11 @@ pub fn ticks(n: u64) -> Duration {
     Duration::new(n / TB_HZ, ((n % TB_HZ) * 125).div_ceil(64) as u32)
 }
 
+/// Ticks of a number of nanoseconds.
+pub fn of_nanos(n: u64) -> u64 {
+    (u128::from(n) * 64 / 125) as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

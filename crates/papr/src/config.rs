@@ -26,6 +26,36 @@ pub enum IrqChoice {
     Xive,
 }
 
+/// The least and the most a partition may be given.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Virtual cores.
+    pub cores: (u32, u32),
+    /// Entitlement in hundredths of a processor.
+    pub entitled: (u32, u32),
+    /// Memory in bytes.
+    pub memory: (u64, u64),
+}
+
+/// How a partition has its processors, as H_GET_PPP tells it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Capacity {
+    /// Out of a pool that it shares with others.
+    pub shared: bool,
+    /// Hundredths of a processor.
+    pub entitled: u32,
+    /// Its weight, if it may have what others leave.
+    pub weight: Option<u8>,
+    /// Hundredths that nobody is entitled to.
+    pub unallocated: u32,
+    /// Processors of the pool.
+    pub pool: u32,
+    /// Processors of the machine.
+    pub machine: u32,
+    /// Nanoseconds of the pool's processors that nobody had.
+    pub pool_idle: u64,
+}
+
 /// Description of a partition that does not change while it lives.
 #[derive(Clone, Debug)]
 pub struct PartitionConfig {
@@ -43,6 +73,8 @@ pub struct PartitionConfig {
     pub threads: u32,
     /// Memory in bytes.
     pub memory: u64,
+    /// Between what processors and memory may be changed; `None`: they stay as they are.
+    pub limits: Option<Limits>,
     /// Name of the partition.
     pub name: String,
     /// Number of the partition, from 1.
@@ -66,6 +98,7 @@ impl PartitionConfig {
             vcpus: 1,
             threads: 1,
             memory,
+            limits: None,
             name: "rhyp".into(),
             number: 1,
             uuid: [0; 16],
@@ -105,6 +138,32 @@ impl PartitionConfig {
     /// Cores, the last one perhaps with fewer threads.
     pub fn cores(&self) -> u32 {
         self.vcpus.div_ceil(self.threads.max(1))
+    }
+
+    /// Processors of its own and nothing else in the machine.
+    pub fn dedicated(&self) -> Capacity {
+        let cores = self.cores();
+        let entitled = cores.saturating_mul(100);
+        Capacity {
+            shared: false,
+            entitled,
+            weight: None,
+            unallocated: 0,
+            pool: cores,
+            machine: cores,
+            pool_idle: 0,
+        }
+    }
+
+    /// What it may be given.
+    pub fn limits(&self) -> Limits {
+        let entitled = self.cores().saturating_mul(100);
+        let now = Limits {
+            cores: (self.cores(), self.cores()),
+            entitled: (entitled, entitled),
+            memory: (self.memory, self.memory),
+        };
+        self.limits.unwrap_or(now)
     }
 
     /// The virtual processors that are threads of a core.

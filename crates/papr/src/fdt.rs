@@ -112,6 +112,7 @@ fn root(tree: &mut DeviceTree, config: &PartitionConfig) {
     tree.set_u32(root, "ibm,partition-no", config.number);
     tree.set_u32(root, "hmc-managed?", 0);
     tree.set_empty(root, "ibm,lpar-capable");
+    tree.set_u32(root, "ibm,partition-performance-parameters-level", 1);
     let uuid = uuid_text(&config.uuid);
     tree.set_str(root, "vm,uuid", &uuid);
     tree.set_str(root, "ibm,partition-uuid", &uuid);

@@ -24,7 +24,7 @@ pub mod state;
 pub mod testing;
 pub mod vio;
 
-pub use config::{IrqChoice, MmuChoice, PartitionConfig};
+pub use config::{Capacity, IrqChoice, Limits, MmuChoice, PartitionConfig};
 pub use hcall::hcall;
 pub use platform::{End, HcallFlow, Platform};
 pub use state::{PaprState, StartRequest};

@@ -9,7 +9,7 @@ use devices::phb::Phb;
 use devices::rtc::Rtc;
 use devices::vterm::Vterms;
 
-use crate::config::PartitionConfig;
+use crate::config::{Capacity, PartitionConfig};
 use crate::rc::{HResult, Rc};
 use crate::state::PaprState;
 use crate::vio::VioBus;
@@ -75,6 +75,14 @@ pub trait Platform: Send + Sync {
     /// written to `buffer`, which has `size` bytes. Without such firmware: H_FUNCTION.
     fn firmware_cas(&self, _cpu: &mut Cpu, _vectors: u64, _buffer: u64, _size: u64) -> HResult {
         Err(Rc::FUNCTION)
+    }
+    /// How the partition has its processors now; its own unless it shares them.
+    fn capacity(&self) -> Capacity {
+        self.config().dedicated()
+    }
+    /// H_SET_PPP: another entitlement (in hundredths of a processor) and weight.
+    fn set_capacity(&self, _entitled: u32, _weight: u8) -> HResult {
+        Err(Rc::AUTHORITY)
     }
     /// The guest asks for its end. The processor that did leaves its run loop next; the others have to be told.
     fn end(&self, how: End);

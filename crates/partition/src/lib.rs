@@ -93,6 +93,8 @@ pub struct Partition {
     accel: Mutex<Accel>,
     translated: Mutex<Option<cpu::Stats>>,
     interpreted: Mutex<BTreeMap<&'static str, u64>>,
+    /// Its place where processors are shared.
+    seat: Mutex<Option<Arc<dispatch::Seat>>>,
 }
 
 /// External interrupt lines of the processors.
@@ -179,6 +181,7 @@ impl Partition {
             accel: Mutex::default(),
             translated: Mutex::default(),
             interpreted: Mutex::default(),
+            seat: Mutex::default(),
         }))
     }
 
@@ -245,6 +248,47 @@ impl Partition {
         for link in &self.sh.vcpus {
             link.post(event::LEAVE);
         }
+    }
+
+    /// Asks the guest to power itself off; what does not listen goes on.
+    pub fn ask_to_power_off(&self) {
+        if self.papr.request_shutdown(self.rtc.get_time_of_day()) {
+            self._epow.pulse();
+        }
+    }
+
+    // ---- shared processors ----
+
+    /// Its virtual processors, as a scheduler gives orders to them.
+    pub fn runners(&self) -> Vec<Arc<dyn dispatch::Runner>> {
+        let runner = |l: &Arc<VcpuLink>| Arc::new(vcpu::Mailbox(l.clone())) as Arc<dyn dispatch::Runner>;
+        self.sh.vcpus.iter().map(runner).collect()
+    }
+
+    /// Runs by the leave of a scheduler from the next boot on, or of none.
+    pub fn take_seat(&self, seat: Option<Arc<dispatch::Seat>>) {
+        *self.seat.lock().unwrap_or_else(PoisonError::into_inner) = seat;
+    }
+
+    pub(crate) fn seat(&self) -> Option<Arc<dispatch::Seat>> {
+        self.seat.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Another entitlement (hundredths of a processor) or weight, within its limits.
+    pub fn change_capacity(&self, entitled: Option<u32>, weight: Option<u8>) -> Result<(), String> {
+        let (least, most) = self.config.limits().entitled;
+        if let Some(e) = entitled.filter(|e| !(least..=most).contains(e)) {
+            return Err(format!("{e} hundredths of a processor are outside of its {least} to {most}"));
+        }
+        let seat = self.seat().ok_or("it does not share processors")?;
+        let share = seat.share().map(|s| s.sharing);
+        let Some(dispatch::Sharing::Shared { entitled: old, weight: was }) = share else {
+            return Err("its processors are dedicated".into());
+        };
+        if weight.is_some() && was.is_none() {
+            return Err("it is capped and has no weight".into());
+        }
+        seat.change(entitled.unwrap_or(old), weight.or(was)).map_err(|e| e.to_string())
     }
 
     pub(crate) fn is_ending(&self) -> bool {

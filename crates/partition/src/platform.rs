@@ -12,7 +12,7 @@ use devices::rtc::Rtc;
 use devices::vterm::Vterms;
 use firmware::of_client::{BadAddress, CasOutcome, DiskError, DiskInfo, OfHost};
 use papr::rc::HResult;
-use papr::{End, HcallFlow, PaprState, PartitionConfig, Platform};
+use papr::{Capacity, End, HcallFlow, PaprState, PartitionConfig, Platform};
 
 use crate::Partition;
 
@@ -71,6 +71,31 @@ impl Platform for Partition {
         self.negotiate_for_firmware(vectors, buffer, size)?;
         cpu.flush_translated();
         Ok(())
+    }
+
+    fn capacity(&self) -> Capacity {
+        let dedicated = self.config.dedicated();
+        let Some(seat) = self.seat() else { return dedicated };
+        let (pool, share) = (seat.pool(), seat.share().map(|s| s.sharing));
+        let whole = Capacity {
+            unallocated: pool.free,
+            pool: pool.processors,
+            machine: seat.processors(),
+            pool_idle: pool.idle,
+            ..dedicated
+        };
+        match share {
+            Some(dispatch::Sharing::Shared { entitled, weight }) => {
+                Capacity { shared: true, entitled, weight, ..whole }
+            }
+            _ => whole,
+        }
+    }
+
+    fn set_capacity(&self, entitled: u32, weight: u8) -> HResult {
+        let capped = self.capacity().weight.is_none();
+        let weight = if capped { None } else { Some(weight) };
+        self.change_capacity(Some(entitled), weight).map_err(|_| papr::rc::Rc::CONSTRAINED)
     }
 
     fn end(&self, how: End) {

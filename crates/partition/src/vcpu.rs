@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use arch::shared::event;
-use arch::{Cpu, Exit, msr};
+use arch::{Cpu, Exit, VcpuLink, msr};
 use cpu::Engine;
 use papr::hcall::vpa::Preempted;
 
@@ -38,7 +38,9 @@ pub fn life(p: Arc<Partition>, index: usize, entry: Option<Entry>) -> u64 {
             }
         }
     }
-    while !p.is_ending() {
+    let turn = Turn::new(&p, index);
+    turn.wake();
+    while turn.wait(&mut cpu) {
         cpu.enter_guest();
         p.papr.vpa_dispatch(&p.sh, index, cpu.st.nia, cpu.st.msr);
         let exit = engine.run(&mut cpu, u64::MAX / 2);
@@ -48,23 +50,112 @@ pub fn life(p: Arc<Partition>, index: usize, entry: Option<Entry>) -> u64 {
             Exit::Leave => link.clear(event::LEAVE),
             Exit::Budget => {}
             Exit::Cede => {
-                cede(&mut cpu);
+                turn.sleep(WAKES, || cede(&mut cpu));
                 link.clear(event::PROD);
             }
             Exit::WaitProd => {
-                link.wait(event::PROD | event::LEAVE, None);
+                let until = event::PROD | event::LEAVE;
+                turn.sleep(until, || link.wait(until, None));
                 link.clear(event::PROD);
             }
-            Exit::Confer(_) => std::thread::yield_now(),
+            Exit::Confer(to) => turn.confer(to),
             Exit::Stop => {
+                turn.cede();
                 if !wait_for_start(&p, &mut cpu) {
                     break;
                 }
+                turn.wake();
             }
         }
     }
+    turn.cede();
     p.count_engine(&engine);
     cpu.retired
+}
+
+/// A virtual processor's mailbox, where the scheduler leaves its orders.
+pub struct Mailbox(pub Arc<VcpuLink>);
+
+impl dispatch::Runner for Mailbox {
+    fn run(&self) {
+        self.0.post(event::DISPATCH);
+    }
+    fn leave(&self) {
+        self.0.post(event::LEAVE);
+    }
+}
+
+/// When a virtual processor may run: always, or when the scheduler says so.
+struct Turn {
+    p: Arc<Partition>,
+    index: usize,
+    seat: Option<Arc<dispatch::Seat>>,
+    /// What its time was charged with when it started, so that each boot begins at 0: on processors, waiting.
+    base: (u64, u64),
+}
+
+impl Turn {
+    fn new(p: &Arc<Partition>, index: usize) -> Self {
+        let seat = p.seat();
+        let base = seat.as_ref().map_or((0, 0), |s| s.times(index));
+        Turn { p: p.clone(), index, seat, base }
+    }
+
+    /// Waits until the processor may enter the guest; `false` when the partition ends first.
+    fn wait(&self, cpu: &mut Cpu) -> bool {
+        let Some(seat) = &self.seat else { return !self.p.is_ending() };
+        let link = &cpu.link;
+        loop {
+            link.clear(event::DISPATCH | event::LEAVE);
+            if self.p.is_ending() {
+                return false;
+            }
+            if seat.may_run(self.index) {
+                break;
+            }
+            link.wait(event::DISPATCH | event::LEAVE, None);
+        }
+        // PURR and SPURR count what it is charged with; the guest learns what it was not given.
+        let (consumed, waited) = seat.times(self.index);
+        let purr = arch::time::of_nanos(consumed - self.base.0);
+        cpu.st.purr_offset = purr.wrapping_sub(cpu.sh.tb.now());
+        cpu.st.spurr_offset = cpu.st.purr_offset;
+        self.p.papr.vpa_stolen(&self.p.sh, self.index, arch::time::of_nanos(waited - self.base.1));
+        true
+    }
+
+    /// Sleeps by `sleep` unless one of the events waits already; meanwhile others have its processor.
+    fn sleep(&self, until: u32, sleep: impl FnOnce()) {
+        let idle = self.p.sh.vcpus[self.index].pending() & until == 0;
+        match &self.seat {
+            Some(seat) if idle => {
+                seat.cede(self.index);
+                sleep();
+                seat.wake(self.index);
+            }
+            _ => sleep(),
+        }
+    }
+
+    fn cede(&self) {
+        if let Some(seat) = &self.seat {
+            seat.cede(self.index);
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(seat) = &self.seat {
+            seat.wake(self.index);
+        }
+    }
+
+    /// Lets another go first, or all others.
+    fn confer(&self, to: Option<usize>) {
+        match &self.seat {
+            Some(seat) => drop(seat.confer(self.index, to)),
+            None => std::thread::yield_now(),
+        }
+    }
 }
 
 /// Why a processor leaves the guest, as the dispatch trace log names it.

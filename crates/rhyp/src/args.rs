@@ -31,6 +31,26 @@ pub enum Command {
     Demo(Box<DemoArgs>),
     /// Make a bootable Debian disk image through the host's apt, without root.
     Image(Box<ImageArgs>),
+    /// Run a managed system: partitions that share processors, disks and networks, as a profile describes them.
+    Up(UpArgs),
+    /// List the partitions of the system that is up.
+    Ls(ListArgs),
+    /// Show a partition: how it does and what it was made of.
+    Show(ShowArgs),
+    /// Switch a partition on.
+    Start(NameArgs),
+    /// Ask a partition to power off.
+    Stop(StopArgs),
+    /// Switch a partition off, and on again.
+    Restart(NameArgs),
+    /// Give a partition another entitlement or weight.
+    Set(SetArgs),
+    /// Show what a partition writes on its console, and type into it (Ctrl-A x leaves).
+    Console(NameArgs),
+    /// Show what partitions use and wait for, again and again.
+    Top(TopArgs),
+    /// Switch all partitions off and end the system.
+    Down(ListArgs),
     /// List the processor models.
     Cpus(CpusArgs),
     /// Print a completion script for a shell.
@@ -48,6 +68,111 @@ pub struct CpusArgs {
     /// As JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Which system is meant.
+#[derive(Args, Debug)]
+pub struct ControlArgs {
+    /// Control socket of the system; in the user's run-time directory unless said otherwise.
+    #[arg(long, value_name = "PATH")]
+    pub control: Option<PathBuf>,
+}
+
+/// `rhyp up`.
+#[derive(Args, Debug)]
+pub struct UpArgs {
+    /// The profile: TOML, or JSON if its name ends so.
+    #[arg(value_name = "FILE")]
+    pub profile: PathBuf,
+    /// Which system.
+    #[command(flatten)]
+    pub control: ControlArgs,
+    /// End when no partition runs any more, with status 3 if one died.
+    #[arg(long)]
+    pub once: bool,
+    /// Say whether the profile is right, and no more.
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// `rhyp ls` and `rhyp down`.
+#[derive(Args, Debug)]
+pub struct ListArgs {
+    /// Which system.
+    #[command(flatten)]
+    pub control: ControlArgs,
+    /// As JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `rhyp show`.
+#[derive(Args, Debug)]
+pub struct ShowArgs {
+    /// Name of the partition.
+    pub name: String,
+    /// Which system.
+    #[command(flatten)]
+    pub control: ControlArgs,
+    /// As JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `rhyp start`, `rhyp restart` and `rhyp console`.
+#[derive(Args, Debug)]
+pub struct NameArgs {
+    /// Name of the partition.
+    pub name: String,
+    /// Which system.
+    #[command(flatten)]
+    pub control: ControlArgs,
+}
+
+/// `rhyp stop`.
+#[derive(Args, Debug)]
+pub struct StopArgs {
+    /// Name of the partition.
+    pub name: String,
+    /// Without asking the guest.
+    #[arg(long)]
+    pub now: bool,
+    /// Which system.
+    #[command(flatten)]
+    pub control: ControlArgs,
+}
+
+/// `rhyp set`.
+#[derive(Args, Debug)]
+pub struct SetArgs {
+    /// Name of the partition.
+    pub name: String,
+    /// Processors, for example 0.25.
+    #[arg(long, value_name = "PROCESSORS")]
+    pub entitlement: Option<f64>,
+    /// Weight, 0 to 255.
+    #[arg(long, value_name = "WEIGHT")]
+    pub weight: Option<u8>,
+    /// Which system.
+    #[command(flatten)]
+    pub control: ControlArgs,
+}
+
+/// `rhyp top`.
+#[derive(Args, Debug)]
+pub struct TopArgs {
+    /// Seconds between looks.
+    #[arg(long, value_name = "SECONDS", default_value = "2")]
+    pub interval: f64,
+    /// End after so many looks.
+    #[arg(long, value_name = "N")]
+    pub count: Option<u64>,
+    /// One line of JSON a look.
+    #[arg(long)]
+    pub json: bool,
+    /// Which system.
+    #[command(flatten)]
+    pub control: ControlArgs,
 }
 
 /// Address translation offered to the guest.

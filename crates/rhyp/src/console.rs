@@ -108,7 +108,7 @@ impl Drop for Attached {
 }
 
 /// The terminal as it was before; put back when dropped.
-struct Raw(Termios);
+pub struct Raw(Termios);
 
 impl Drop for Raw {
     fn drop(&mut self) {
@@ -183,7 +183,7 @@ fn spawn(name: &str, f: impl FnOnce() + Send + 'static) -> Result<std::thread::J
 }
 
 /// Raw mode, when standard input is a terminal.
-fn enter_raw() -> Option<Raw> {
+pub fn enter_raw() -> Option<Raw> {
     let fd = rustix::stdio::stdin();
     let old = termios::tcgetattr(fd).ok()?;
     let mut t = old.clone();

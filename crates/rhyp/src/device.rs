@@ -39,6 +39,11 @@ enum Wanted {
     Vhost { socket: PathBuf, kind: u16, class: u32, queues: usize },
 }
 
+/// Whether the words of a `--device` are right.
+pub fn check(arg: &str) -> Result<(), Failure> {
+    parse(arg).map(drop)
+}
+
 fn parse(arg: &str) -> Result<Wanted, Failure> {
     let wrong = |what: String| Failure::usage(format!("--device {arg}: {what}"));
     let all = words(arg);

@@ -110,6 +110,11 @@ fn parse(arg: &str) -> Result<Wanted, Failure> {
     Ok(w)
 }
 
+/// Whether the words of a `--disk` are right and its file can be opened.
+pub fn check(arg: &str) -> Result<(), Failure> {
+    parse(arg).and_then(|w| open_file(&w)).map(drop)
+}
+
 /// Opens all disks, in order.
 pub fn open_all(args: &[String]) -> Result<Vec<DiskSlot>, Failure> {
     // Device and inode of each image, and whether it is written.

@@ -9,11 +9,14 @@ mod device;
 mod disk;
 mod error;
 mod image;
+mod manage;
 mod net;
 mod run;
 mod share;
 mod signals;
 mod size;
+mod top;
+mod up;
 
 use std::process::ExitCode;
 
@@ -46,6 +49,16 @@ fn main() -> ExitCode {
         Command::Run(a) => run::run(&a),
         Command::Demo(a) => demo::demo(&a),
         Command::Image(a) => image::image(&a),
+        Command::Up(a) => up::up(&a),
+        Command::Ls(a) => manage::list(&a),
+        Command::Show(a) => manage::show(&a),
+        Command::Start(a) => manage::start(&a),
+        Command::Stop(a) => manage::stop(&a),
+        Command::Restart(a) => manage::restart(&a),
+        Command::Set(a) => manage::set(&a),
+        Command::Console(a) => manage::console(&a),
+        Command::Top(a) => top::top(&a),
+        Command::Down(a) => manage::down(&a),
         Command::Cpus(a) => run::cpus(a.json),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "rhyp", &mut std::io::stdout());

@@ -175,12 +175,21 @@ pub struct Networks {
     pub slots: Vec<NicSlot>,
 }
 
+/// Whether the words of a `--net` are right.
+pub fn check(arg: &str) -> Result<(), Failure> {
+    parse(arg).map(drop)
+}
+
 /// Opens all networks, in order. `name` is the partition's.
 pub fn open_all(args: &[String], name: &str) -> Result<Networks, Failure> {
+    open_with(args, name, &Switches::default())
+}
+
+/// The same, with switches that others are plugged into, too.
+pub fn open_with(args: &[String], name: &str, switches: &Switches) -> Result<Networks, Failure> {
     let wanted = args.iter().map(|a| Ok((a, parse(a)?))).collect::<Result<Vec<_>, Failure>>()?;
     let mut used = BTreeMap::new();
     let mut out = Networks::default();
-    let switches = Switches::default();
     for (n, (arg, w)) in wanted.into_iter().enumerate() {
         let failure = |e: String| Failure::usage(format!("--net {arg}: {e}"));
         let mac = w.mac.unwrap_or_else(|| made_up_mac(name, arg, n));

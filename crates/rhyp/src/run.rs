@@ -119,7 +119,7 @@ const LEAST_CODE_BYTES: usize = 64 << 20;
 /// `RHYP_JIT` is for those who work on the translator: words `perf` (write a map for the profiler), `perfops` (one
 /// that names operations), `profile` (count what it leaves to the interpreter), `tier1` (no second tier) and `hot=N`
 /// (turns of a loop before the second tier).
-fn accel(m: &MachineArgs) -> Accel {
+pub fn accel(m: &MachineArgs) -> Accel {
     match m.accel {
         crate::args::Accel::Interp => Accel::Interp,
         crate::args::Accel::Jit => {
@@ -144,7 +144,8 @@ fn accel(m: &MachineArgs) -> Accel {
     }
 }
 
-fn read(option: &str, path: &Path) -> Result<Vec<u8>, Failure> {
+/// A file that an option names.
+pub fn read(option: &str, path: &Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(path).map_err(|e| {
         let why = match e.kind() {
             std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
@@ -155,7 +156,8 @@ fn read(option: &str, path: &Path) -> Result<Vec<u8>, Failure> {
     })
 }
 
-fn config(m: &MachineArgs) -> Result<PartitionConfig, Failure> {
+/// The partition that the options describe.
+pub fn config(m: &MachineArgs) -> Result<PartitionConfig, Failure> {
     let mut parts = m.cpu.split(',');
     let model = model(parts.next().unwrap_or(""))?;
     let memory = size::parse(&m.memory).map_err(|e| Failure::usage(format!("--memory: {e}")))?;

@@ -48,6 +48,11 @@ fn parse(arg: &str) -> Result<(PathBuf, String), Failure> {
     Ok((dir.into(), tag.into()))
 }
 
+/// Whether the words of a `--share` are right.
+pub fn check(arg: &str) -> Result<(), Failure> {
+    parse(arg).map(drop)
+}
+
 /// Starts a program for each directory.
 pub fn open_all(args: &[String]) -> Result<Shares, Failure> {
     let mut shares = Shares::default();

@@ -1,7 +1,7 @@
 //! Being asked to end: SIGTERM, SIGINT and SIGHUP end the partition as Ctrl-A x does, so that what its disks hold back
 //! is written before the process goes. A second request, or one before there is a partition, ends the process at once.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::sys::signal::{SigSet, Signal};
 use partition::Partition;
@@ -13,7 +13,10 @@ const ALL: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
 
 /// Whoever hears the signals.
 #[derive(Clone, Default)]
-pub struct Requests(Arc<Mutex<Weak<Partition>>>);
+pub struct Requests(Arc<Mutex<Option<End>>>);
+
+/// Ends what is to end; `false` if that is gone already.
+type End = Box<dyn FnOnce() -> bool + Send>;
 
 impl Requests {
     /// Hears them from now on. Threads that are made later leave the signals to the one made here; child processes begin
@@ -29,9 +32,8 @@ impl Requests {
         let wait = move || {
             while let Ok(signal) = set.wait() {
                 let first = std::mem::take(&mut *heard.0.lock().unwrap_or_else(PoisonError::into_inner));
-                match first.upgrade() {
-                    Some(p) => p.stop(),
-                    None => std::process::exit(128 + signal as i32),
+                if !first.is_some_and(|end| end()) {
+                    std::process::exit(128 + signal as i32);
                 }
             }
         };
@@ -41,7 +43,13 @@ impl Requests {
 
     /// What is to end.
     pub fn end(&self, p: &Arc<Partition>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(p);
+        let p = Arc::downgrade(p);
+        self.end_by(move || p.upgrade().map(|p| p.stop()).is_some());
+    }
+
+    /// How to end it; `false` says that it is gone already.
+    pub fn end_by(&self, end: impl FnOnce() -> bool + Send + 'static) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(end));
     }
 }
 

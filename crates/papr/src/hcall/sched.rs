@@ -12,6 +12,7 @@ pub(super) const ROWS: &[Row] = &[
     row(0xe4, "H_CONFER", 2, "14.11.3.4", confer),
     row(0xe8, "H_PROD", 1, "14.11.3.5", prod),
     row(0xec, "H_GET_PPP", 0, "14.11.3.6", get_ppp),
+    row(0xf0, "H_SET_PPP", 2, "14.11.3.7", set_ppp),
     row(0xf4, "H_PURR", 0, "14.11.3.8", purr),
     row(0xf8, "H_PIC", 0, "14.11.3.9", pic),
     row(0x298, "H_JOIN", 0, "14.11.5.1", join),
@@ -105,23 +106,38 @@ fn signal_sys_reset(c: &mut Ctx) -> HResult {
     Ok(())
 }
 
-/// Hundredths of a processor that each virtual processor is entitled to: all of one, as it is dedicated.
-const FULL: u64 = 100;
-
 /// ( -- entitlement unallocated group-and-pool weights-and-processors capacities )
 ///
-/// Of r6 the third two bytes are the group, the last the pool. r7 from the most significant byte: 1 for capped, weight,
-/// unallocated weight, one reserved, two bytes of processors in the pool, two of processors in the system. r8: two
-/// bytes of physical processors, three of most capacity, three of capacity there is.
+/// Of r6 the third two bytes are the group, the last the pool. r7 from the most significant byte: one reserved, 1 for
+/// capped, weight, unallocated weight, two bytes of processors in the pool, two of processors in the system. r8: two
+/// bytes of physical processors, three of most capacity in the pool, three of capacity that is entitled there.
 fn get_ppp(c: &mut Ctx) -> HResult {
-    let cores = (c.p.config().cores() as u64).min(0xffff);
+    let k = c.p.capacity();
     let number = c.p.config().number as u64 & 0xffff;
-    c.set(0, cores * FULL);
-    c.set(1, 0);
+    let short = |n: u32| u64::from(n.min(0xffff));
+    let percent = |n: u32| u64::from(n.min(0xff_ffff));
+    let (capped, weight) = (u64::from(k.weight.is_none()), u64::from(k.weight.unwrap_or(0)));
+    let pool = k.pool.saturating_mul(100);
+    c.set(0, k.entitled.into());
+    c.set(1, k.unallocated.into());
     c.set(2, number << 16);
-    c.set(3, 1 << 56 | cores << 16 | cores);
-    c.set(4, cores << 48 | cores * FULL << 24 | cores * FULL);
+    c.set(3, capped << 48 | weight << 40 | short(k.pool) << 16 | short(k.machine));
+    c.set(4, short(k.machine) << 48 | percent(pool) << 24 | percent(pool.saturating_sub(k.unallocated)));
     Ok(())
+}
+
+/// ( entitlement weight -- ): within the partition's limits; H_CONSTRAINED if they cut it.
+fn set_ppp(c: &mut Ctx) -> HResult {
+    let (entitled, weight) = (c.arg(0), c.arg(1));
+    let weight = u8::try_from(weight).map_err(|_| Rc::PARAMETER)?;
+    let (least, most) = c.p.config().limits().entitled;
+    let wanted = u32::try_from(entitled).map_err(|_| Rc::PARAMETER)?;
+    if wanted == 0 {
+        return Err(Rc::PARAMETER);
+    }
+    let given = wanted.clamp(least, most.max(least));
+    c.p.set_capacity(given, weight)?;
+    if given == wanted { Ok(()) } else { Err(Rc::CONSTRAINED) }
 }
 
 /// ( -- purr ): what the calling processor has used.
@@ -131,9 +147,15 @@ fn purr(c: &mut Ctx) -> HResult {
     Ok(())
 }
 
-/// ( -- idle-cycles processors ) of the shared pool, of which a dedicated partition is no member.
-fn pic(_: &mut Ctx) -> HResult {
-    Err(Rc::AUTHORITY)
+/// ( -- idle-ticks processors ) of the shared pool; a dedicated partition is no member of it.
+fn pic(c: &mut Ctx) -> HResult {
+    let k = c.p.capacity();
+    if !k.shared {
+        return Err(Rc::AUTHORITY);
+    }
+    c.set(0, arch::time::of_nanos(k.pool_idle));
+    c.set(1, k.pool.into());
+    Ok(())
 }
 
 /// ( -- entitled mapped group-and-pool weights unallocated backing loan-request )

@@ -284,11 +284,15 @@ fn entitlement() {
     let p = power9();
     let mut a = p.cpu(0);
     assert_eq!(p.hcall(&mut a, 0xec, &[]), 0);
-    assert_eq!(a.st.gpr[4..9], [200, 0, 1 << 16, 1 << 56 | 2 << 16 | 2, 2 << 48 | 200 << 24 | 200]);
+    assert_eq!(a.st.gpr[4..9], [200, 0, 1 << 16, 1 << 48 | 2 << 16 | 2, 2 << 48 | 200 << 24 | 200]);
     assert_eq!(p.hcall(&mut a, 0x2d4, &[]), 0);
     assert_eq!(a.st.gpr[4], MEMORY);
     assert_eq!(p.hcall(&mut a, 0xf8, &[]), -10, "no member of a pool");
     assert_eq!(p.hcall(&mut a, 0xf4, &[]), 0);
+    // Nothing to change about dedicated processors.
+    assert_eq!(p.hcall(&mut a, 0xf0, &[200, 0]), -10);
+    assert_eq!(p.hcall(&mut a, 0xf0, &[0, 0]), PARAMETER);
+    assert_eq!(p.hcall(&mut a, 0xf0, &[200, 256]), PARAMETER);
 }
 
 // ---- virtual processor areas ----

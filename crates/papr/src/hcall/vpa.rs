@@ -22,6 +22,8 @@ mod field {
     pub const DTL_MASK: u64 = 0xb8;
     /// u32: even while the processor is dispatched.
     pub const YIELD_COUNT: u64 = 0x100;
+    /// u64: ticks that the processor had something to do and was not dispatched.
+    pub const ENQUEUE_DISPATCH: u64 = 0x158;
     /// u64: entries ever written to the dispatch trace log.
     pub const DTL_INDEX: u64 = 0x218;
 }
@@ -128,8 +130,9 @@ fn register_vpa(c: &mut Ctx) -> HResult {
                 return Err(Rc::PARAMETER);
             }
             areas.vpa = Some(addr);
-            // Processors here are dedicated; a kernel that takes them for shared confers at every held lock.
-            let status = byte(c.ram(), addr + field::STATUS)? & !SHARED_PROCESSOR;
+            // A kernel that takes dedicated processors for shared ones confers at every held lock.
+            let shared = if c.p.capacity().shared { SHARED_PROCESSOR } else { 0 };
+            let status = byte(c.ram(), addr + field::STATUS)? & !SHARED_PROCESSOR | shared;
             c.ram().write(addr + field::STATUS, &[status])?;
             make_count(c.ram(), addr, 0);
         }
@@ -227,7 +230,9 @@ impl PaprState {
         entry[0] = areas.off_reason.dispatch_reason();
         entry[1] = areas.off_reason.preempt_reason();
         entry[2..4].copy_from_slice(&(vcpu as u16).to_be_bytes());
-        entry[12..16].copy_from_slice(&waited.to_be_bytes());
+        // Either it waited for a processor or for something to do.
+        let at = if areas.off_reason == Preempted::Preempted { 4 } else { 12 };
+        entry[at..at + 4].copy_from_slice(&waited.to_be_bytes());
         entry[16..24].copy_from_slice(&now.to_be_bytes());
         entry[32..40].copy_from_slice(&nia.to_be_bytes());
         entry[40..48].copy_from_slice(&msr.to_be_bytes());
@@ -235,6 +240,14 @@ impl PaprState {
         areas.dtl_index = areas.dtl_index.wrapping_add(1);
         let _ = sh.ram.write(at, &entry);
         let _ = sh.ram.write_u64_be(vpa + field::DTL_INDEX, areas.dtl_index);
+    }
+
+    /// Tells the guest how long the processor has waited for a host processor since it started, in ticks.
+    pub fn vpa_stolen(&self, sh: &Shared, vcpu: usize, ticks: u64) {
+        let vpa = self.vcpus.get(vcpu).and_then(|v| lock(&v.areas).vpa);
+        if let Some(vpa) = vpa {
+            let _ = sh.ram.write_u64_be(vpa + field::ENQUEUE_DISPATCH, ticks);
+        }
     }
 
     /// To be called when a virtual processor will not run for a while (it sleeps in H_CEDE, or its host processor is

@@ -26,10 +26,20 @@ fn value(c: &Call, parameter: u32) -> Option<Vec<u8>> {
     };
     Some(match parameter {
         parameter::SPLPAR => {
-            let (vcpus, memory) = (config.vcpus, config.memory >> 20);
-            let cores = config.cores();
+            let (cores, memory) = (config.cores(), config.memory >> 20);
+            let (k, l) = (c.p.capacity(), config.limits());
             text(format!(
-                "MaxEntCap={cores},DesMem={memory},DesProcs={cores},MaxPlatProcs={cores},DesVcpus={vcpus}"
+                "MinEntCap={},MaxEntCap={},DesEntCap={},MinMem={},DesMem={memory},MaxMem={},MinProcs={},\
+                 DesProcs={cores},MaxProcs={},MaxPlatProcs={},DesVarCapWt={}",
+                l.entitled.0,
+                l.entitled.1,
+                k.entitled,
+                l.memory.0 >> 20,
+                l.memory.1 >> 20,
+                l.cores.0,
+                l.cores.1,
+                k.machine,
+                k.weight.unwrap_or(0),
             ))
         }
         parameter::DIAGNOSTICS => vec![0],

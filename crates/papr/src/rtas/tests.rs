@@ -115,7 +115,7 @@ fn system_parameters() {
     assert_eq!(get(55, BUFFER, 100), 0);
     assert_eq!(text(&p, BUFFER, 7), "\0\x05swan\0");
     assert_eq!(get(20, BUFFER, 4000), 0);
-    assert!(text(&p, BUFFER + 2, 60).starts_with("MaxEntCap=2,DesMem=64,DesProcs=2,MaxPlatProcs=2"));
+    assert!(text(&p, BUFFER + 2, 60).starts_with("MinEntCap=200,MaxEntCap=200,DesEntCap=200,MinMem=64,"));
     assert_eq!(get(48, BUFFER, 18), 0);
     assert_eq!(text(&p, BUFFER, 18), format!("\0\x10{}", "Z".repeat(16)));
     assert_eq!(get(42, BUFFER, 3), 0);

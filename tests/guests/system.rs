@@ -1,0 +1,220 @@
+//! Managed systems: several partitions in one process.
+
+use crate::Suite;
+use anyhow::{Context, Result, bail, ensure};
+use guest_tests::{Case, Guest, Images, Peer, patience, rhyp_program};
+use guests::KernelVersion;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// Works for ever and tells, about once a second, what its processor was charged with.
+const BUSY: &str = r#"
+echo USERLAND
+while true; do
+    i=0
+    while [ $i -lt 2000 ]; do i=$((i+1)); done
+    read up idle < /proc/uptime
+    echo "AT $up PURR $(cat /sys/devices/system/cpu/cpu0/purr)"
+done
+"#;
+
+/// A shell.
+const SHELL: &str = r#"
+export PS1='shell> '
+echo USERLAND
+while true; do setsid cttyhack sh; done
+"#;
+
+/// Ticks of PURR a second.
+const PURR_HZ: f64 = 512e6;
+
+/// Adds the tests of this file. They are about rhyp alone.
+pub fn register(suite: &mut Suite) {
+    suite.add_for(Peer::Rhyp, "system::wrong_profiles_are_refused_with_their_line", true, wrong_profiles);
+    suite.add_for(Peer::Rhyp, "system::capped_partitions_have_their_entitlement", true, capped);
+    suite.add_for(Peer::Rhyp, "system::a_partition_that_dies_is_no_other_s_business", true, containment);
+}
+
+fn wrong_profiles(case: &mut Case, images: &Images) -> Result<()> {
+    let kernel = kernel(images)?;
+    let head = format!("[[partition]]\nname = \"a\"\nkernel = \"{}\"\n", kernel.display());
+    for (text, line, word) in [
+        ("entitlement = 1.5\n", 4, "0.05 to 1.00"),
+        ("memory = \"1M\"\n", 4, "64M"),
+        ("initrd = \"/nonexistent/i\"\n", 4, "no such file"),
+        ("net = [\n \"switch=lan\",\n \"usr\"\n]\n", 6, "user"),
+        ("disk = [\"/nonexistent/d\"]\n", 4, "no such file"),
+        ("cpu = \"powr9\"\n", 4, "power9"),
+        ("mmu = \"radish\"\n", 4, "radix"),
+    ] {
+        let file = case.file("toml", format!("{head}{text}").as_bytes())?;
+        let out = Command::new(rhyp_program()?).arg("up").arg(&file).arg("--check").output()?;
+        let told = String::from_utf8_lossy(&out.stderr).into_owned();
+        let at = format!("{}:{line}: ", file.display());
+        ensure!(out.status.code() == Some(2), "{text}: status {:?}, {told}", out.status);
+        ensure!(told.contains(&at) && told.contains(word), "{text}: {told}");
+        ensure!(told.lines().count() == 1, "{text}: {told}");
+    }
+    let file =
+        case.file("toml", head.replace("name = \"a\"", "name = \"a\"\nentitlement = 0.1").as_bytes())?;
+    let out = Command::new(rhyp_program()?).arg("up").arg(&file).arg("--check").output()?;
+    ensure!(out.status.success(), "a right profile: {}", String::from_utf8_lossy(&out.stderr));
+    Ok(())
+}
+
+fn kernel(images: &Images) -> Result<PathBuf> {
+    Ok(images.kernel(KernelVersion::V6_1).context("no kernel")?.vmlinux.clone())
+}
+
+/// Systems that were started.
+static STARTED: AtomicUsize = AtomicUsize::new(0);
+
+/// A managed system under test.
+struct Up {
+    process: Guest,
+    control: PathBuf,
+}
+
+impl Up {
+    /// Starts partitions `names`, each with `more` in its profile, all with the same userland.
+    fn start(case: &mut Case, images: &Images, script: &str, partitions: &[(&str, &str)]) -> Result<Self> {
+        let initrd = case.file("initrd", &[])?;
+        images.userland(script).write(&initrd)?;
+        let mut text = "[node]\nprocessors = 1\n".to_owned();
+        for (name, more) in partitions {
+            text.push_str(&format!(
+                "[[partition]]\nname = \"{name}\"\nmemory = \"256M\"\nkernel = \"{}\"\ninitrd = \"{}\"\n\
+                 append = \"console=hvc0 quiet\"\n{more}\n",
+                kernel(images)?.display(),
+                initrd.display()
+            ));
+        }
+        let profile = case.file("toml", text.as_bytes())?;
+        // A socket's name has to be short.
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let control = std::env::temp_dir().join(format!("rhyp-{}-{number}.sock", std::process::id()));
+        let words: [OsString; 4] = ["up".into(), profile.into(), "--control".into(), control.clone().into()];
+        let process = case.start_program(&rhyp_program()?, &words)?;
+        let up = Up { process, control };
+        let deadline = Instant::now() + patience();
+        while !up.control.exists() || up.ask(&["ls"]).is_err() {
+            ensure!(Instant::now() < deadline, "no system came up: {}", up.process.stderr());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(up)
+    }
+
+    /// A command of the system's.
+    fn ask(&self, words: &[&str]) -> Result<String> {
+        let out = Command::new(rhyp_program()?).args(words).arg("--control").arg(&self.control).output()?;
+        ensure!(out.status.success(), "{words:?}: {}", String::from_utf8_lossy(&out.stderr));
+        Ok(String::from_utf8(out.stdout)?)
+    }
+
+    fn console(&self, case: &mut Case, name: &str) -> Result<Guest> {
+        let control = self.control.as_os_str();
+        let words: [OsString; 4] = ["console".into(), name.into(), "--control".into(), control.into()];
+        case.start_program(Path::new(&rhyp_program()?), &words)
+    }
+
+    /// Waits until `rhyp ls` shows a partition in this state.
+    fn expect_state(&self, name: &str, state: &str) -> Result<()> {
+        let deadline = Instant::now() + patience();
+        loop {
+            let list = self.ask(&["ls"])?;
+            let line = list.lines().find(|l| l.split_whitespace().nth(1) == Some(name));
+            if line.is_some_and(|l| l.contains(state)) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("{name} is not {state}:\n{list}");
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Switches everything off.
+    fn down(mut self) -> Result<()> {
+        self.ask(&["down"])?;
+        let status = self.process.wait(patience())?;
+        ensure!(status.success(), "rhyp up ended with {status}: {}", self.process.stderr());
+        ensure!(!self.control.exists(), "the control socket is left");
+        Ok(())
+    }
+}
+
+/// Uptime and PURR in seconds, as the guest tells them next.
+fn purr(console: &mut Guest) -> Result<(f64, f64)> {
+    let told = console.expect(r"AT ([0-9.]+) PURR ([0-9a-f]+)\r?\n", patience())?;
+    Ok((told[1].parse()?, u64::from_str_radix(&told[2], 16)? as f64 / PURR_HZ))
+}
+
+fn capped(case: &mut Case, images: &Images) -> Result<()> {
+    let parts = [("half", 0.50), ("third", 0.30), ("fifth", 0.20)];
+    let profiles = parts.map(|(name, e)| (name, format!("entitlement = {e:.2}\nmode = \"capped\"")));
+    let profiles: Vec<(&str, &str)> = profiles.iter().map(|(n, p)| (*n, p.as_str())).collect();
+    let up = Up::start(case, images, BUSY, &profiles)?;
+    let mut consoles = Vec::new();
+    for (name, _) in parts {
+        let mut console = up.console(case, name)?;
+        console.expect("USERLAND", patience())?;
+        consoles.push(console);
+    }
+    // All are busy now.
+    let mut first = Vec::new();
+    for console in &mut consoles {
+        purr(console)?;
+        first.push(purr(console)?);
+    }
+    std::thread::sleep(Duration::from_secs(15));
+    for ((console, (at, had)), (name, entitled)) in consoles.iter_mut().zip(first).zip(parts) {
+        // What it wrote meanwhile waits to be read: the last of it.
+        let (mut now, mut purr_now) = purr(console)?;
+        while now < at + 12.0 {
+            (now, purr_now) = purr(console)?;
+        }
+        let share = (purr_now - had) / (now - at);
+        ensure!(
+            (share / entitled - 1.0).abs() < 0.03,
+            "{name} was charged with {share:.4} of a processor instead of {entitled}"
+        );
+    }
+    up.down()
+}
+
+fn containment(case: &mut Case, images: &Images) -> Result<()> {
+    let shared = "entitlement = 0.3";
+    let up = Up::start(
+        case,
+        images,
+        SHELL,
+        &[("good", shared), ("bad", shared), ("late", "autostart = false\nentitlement = 0.1")],
+    )?;
+    let mut good = up.console(case, "good")?;
+    let mut bad = up.console(case, "bad")?;
+    good.expect("shell> ", patience())?;
+    bad.expect("shell> ", patience())?;
+    bad.send("echo c > /proc/sysrq-trigger\n")?;
+    bad.expect("Kernel panic", patience())?;
+    up.expect_state("bad", "died")?;
+    up.expect_state("late", "off")?;
+    good.send("echo still he''re\n")?;
+    good.expect("still here", patience())?;
+    // It can be switched on again, and off without being asked; its console stays.
+    ensure!(up.ask(&["start", "good"]).is_err_and(|e| e.to_string().contains("already")));
+    ensure!(up.ask(&["start", "nobody"]).is_err_and(|e| e.to_string().contains("good, bad, late")));
+    up.ask(&["start", "bad"])?;
+    bad.expect("(?s)USERLAND.*shell> ", patience())?;
+    up.ask(&["set", "bad", "--weight", "7"])?;
+    ensure!(up.ask(&["show", "bad"])?.contains("uncapped 7"));
+    up.ask(&["restart", "bad"])?;
+    bad.expect("(?s)USERLAND.*shell> ", patience())?;
+    up.ask(&["stop", "bad", "--now"])?;
+    up.expect_state("bad", "stopped")?;
+    good.send("poweroff -f\n")?;
+    up.expect_state("good", "powered off")?;
+    up.down()
+}
