@@ -111,6 +111,10 @@ pub struct Cpu {
     pub prefixed: bool,
     /// Instructions completed.
     pub retired: u64,
+    /// A watchpoint is set.
+    pub(crate) watching: bool,
+    /// The performance monitor.
+    pub pmu: crate::pmu::Pmu,
     /// An SLB entry was displaced since the translated modes were last flushed: the TLB may hold pages of segments
     /// that the SLB no longer shows.
     pub(crate) slb_displaced: bool,
@@ -136,6 +140,8 @@ impl Cpu {
             refetch: true,
             prefixed: false,
             retired: 0,
+            watching: false,
+            pmu: crate::pmu::Pmu::default(),
             slb_displaced: false,
             mmu: crate::mmu::MmuCache::new(index as u16),
         };
@@ -145,9 +151,16 @@ impl Cpu {
 
     /// Write the MSR with everything that depends on it.
     pub fn set_msr(&mut self, v: u64) {
+        let old = self.st.msr;
+        if self.pmu.active {
+            self.pmu_sync();
+        }
         self.st.set_msr(v);
         self.set_tables();
         self.refetch = true;
+        if self.pmu.active && (old ^ v) & (msr::PR | msr::PMM) != 0 {
+            self.pmu_update();
+        }
         if v & msr::EE != 0 && self.link.pending() != 0 {
             self.link.exit.store(1, Ordering::Relaxed);
         }
@@ -187,9 +200,7 @@ impl Cpu {
         let st = &mut *self.st;
         let old = st.msr;
         let mut bits = f.srr1;
-        if std::mem::take(&mut self.prefixed)
-            && matches!(f.vector, Vector::Dsi | Vector::Alignment | Vector::Program)
-        {
+        if std::mem::take(&mut self.prefixed) && f.vector.tells_prefix() {
             bits |= srr1::PREFIXED;
         }
         st.srr0 = if old & msr::SF != 0 { srr0 } else { srr0 & 0xffff_ffff };
@@ -226,7 +237,7 @@ impl Cpu {
     /// The trace interrupt after the instruction at `cia` (Book III, 7.5.15); `next` is where it went on.
     pub fn deliver_trace(&mut self, cia: u64, next: u64) {
         self.st.plain[crate::spr::num::SIAR as usize] = cia;
-        self.deliver(Fault { vector: Vector::Trace, srr1: 1 << 30, dar: None, dsisr: None }, next);
+        self.deliver(Fault { vector: Vector::Trace, srr1: srr1::TRACED, dar: None, dsisr: None }, next);
     }
 
     /// `scv`: its own interrupt, through LR and CTR (Book III, 7.5.27).
@@ -273,6 +284,13 @@ impl Cpu {
         if ev & event::TLB_FLUSH != 0 {
             self.obey_flush();
         }
+        let ev = if self.pmu.active {
+            self.pmu_due();
+            self.link.exit.store(0, Ordering::SeqCst);
+            self.link.pending()
+        } else {
+            ev
+        };
         if ev & event::LEAVE != 0 {
             return Some(Exit::Leave);
         }
@@ -292,6 +310,10 @@ impl Cpu {
                 self.link.clear(event::DOORBELL);
                 self.st.doorbell = false;
                 self.deliver(Fault::plain(Vector::PrivilegedDoorbell), nia);
+            } else if ev & event::PERFORMANCE_MONITOR != 0 {
+                self.deliver(Fault::plain(Vector::PerformanceMonitor), nia);
+            } else if ev & event::EVENT_BRANCH != 0 {
+                self.event_branch();
             }
         }
         None
@@ -307,8 +329,18 @@ impl Cpu {
             self.link.post(event::DECREMENTER);
             return true;
         }
-        self.env.set_decrementer(self.index, self.st.dec_expiry);
+        self.arm_timer();
         false
+    }
+
+    /// Have [`event::DECREMENTER`] posted when the decrementer, or the performance monitor's time, is due.
+    pub(crate) fn arm_timer(&self) {
+        let dec = self.st.dec_expiry;
+        let at = match self.pmu.expiry {
+            Some(t) if (t.wrapping_sub(dec) as i64) < 0 => t,
+            _ => dec,
+        };
+        self.env.set_decrementer(self.index, at);
     }
 
     /// Set the decrementer so that it passes zero at `expiry`.
@@ -318,7 +350,7 @@ impl Cpu {
         if self.decrementer_expired() {
             self.link.post(event::DECREMENTER);
         } else {
-            self.env.set_decrementer(self.index, expiry);
+            self.arm_timer();
         }
     }
 
@@ -497,7 +529,12 @@ impl Cpu {
             Ok(t) => t,
             Err(f) => return Err(self.raise(f)),
         };
-        let ram = !t.ci && self.tlb.insert(mode, ea, t.ra, (t.read, t.write, t.exec), access)
+        let (mut read, mut write) = (t.read, t.write);
+        if self.watching {
+            read &= !self.page_watched(ea, Access::Read, mode);
+            write &= !self.page_watched(ea, Access::Write, mode);
+        }
+        let ram = !t.ci && self.tlb.insert(mode, ea, t.ra, (read, write, t.exec), access)
             || t.ci && t.ra < self.sh.ram.size();
         Ok((t.ra, ram))
     }
@@ -555,6 +592,7 @@ impl Cpu {
             let next = self.next_page(ea, room);
             self.real_of(ea, Access::Read)?;
             self.real_of(next, Access::Read)?;
+            self.watch(ea, size as u64, Access::Read)?;
             let mut v = 0u64;
             for n in 0..size as u64 {
                 let at = if n < room { ea + n } else { next + (n - room) };
@@ -563,6 +601,7 @@ impl Cpu {
             return Ok(v);
         }
         let (ra, ram) = self.fill(ea, Access::Read)?;
+        self.watch(ea, size as u64, Access::Read)?;
         if ram {
             return self.sh.ram.load_le(ra, size).map_err(|_| self.bad_real(ea, false));
         }
@@ -591,6 +630,7 @@ impl Cpu {
             let next = self.next_page(ea, room);
             self.real_of(ea, Access::Write)?;
             self.real_of(next, Access::Write)?;
+            self.watch(ea, size as u64, Access::Write)?;
             for n in 0..size as u64 {
                 let at = if n < room { ea + n } else { next + (n - room) };
                 self.store(at, v >> (8 * n), 1)?;
@@ -598,6 +638,7 @@ impl Cpu {
             return Ok(());
         }
         let (ra, ram) = self.fill(ea, Access::Write)?;
+        self.watch(ea, size as u64, Access::Write)?;
         if ram {
             self.refetch = true;
             return self.sh.ram.store_le(ra, v, size).map_err(|_| self.bad_real(ea, false));
@@ -622,6 +663,11 @@ impl Cpu {
     fn load16_slow(&mut self, ea: u64) -> Result<u128, Stop> {
         let second = ea.wrapping_add(8);
         let second = if self.st.mode.sf { second } else { second & 0xffff_ffff };
+        if self.watching {
+            self.real_of(ea, Access::Read)?;
+            self.real_of(second, Access::Read)?;
+            self.watch(ea, 16, Access::Read)?;
+        }
         let lo = self.load(ea, 8)?;
         let hi = self.load(second, 8)?;
         Ok(lo as u128 | (hi as u128) << 64)
@@ -641,6 +687,7 @@ impl Cpu {
         self.real_of(ea, Access::Write)?;
         let last = ea.wrapping_add(15);
         self.real_of(if self.st.mode.sf { last } else { last & 0xffff_ffff }, Access::Write)?;
+        self.watch(ea, 16, Access::Write)?;
         self.store(ea, v as u64, 8)?;
         self.store(second, (v >> 64) as u64, 8)
     }
@@ -669,18 +716,22 @@ impl Cpu {
             return Err(self.alignment(ea));
         }
         let (ra, ram) = self.real_of(ea, Access::Write)?;
+        self.watch(ea, size as u64, Access::Write)?;
         let r = self.st.reserve;
         self.st.reserve.ea = u64::MAX;
-        if r.ea == u64::MAX || r.ra != ra || r.size != size as u64 || !ram {
-            return Ok(false);
+        let held = r.ea != u64::MAX && r.ra == ra && r.size == size as u64 && ram;
+        let done = held
+            && match self.tlb.cas(self.dmode, ea, r.value as u64, v, size) {
+                Some(ok) => ok,
+                None => {
+                    self.refetch = true;
+                    self.sh.ram.cas_le(ra, r.value as u64, v, size).unwrap_or(false)
+                }
+            };
+        if !done {
+            self.stcx_failed();
         }
-        match self.tlb.cas(self.dmode, ea, r.value as u64, v, size) {
-            Some(ok) => Ok(ok),
-            None => {
-                self.refetch = true;
-                Ok(self.sh.ram.cas_le(ra, r.value as u64, v, size).unwrap_or(false))
-            }
-        }
+        Ok(done)
     }
 
     /// Atomic quadword load (little-endian number).
@@ -713,6 +764,10 @@ impl Cpu {
             return Err(self.alignment(ea));
         }
         self.real_of(ea, Access::Write)?;
+        self.watch(ea, 16, Access::Write)?;
+        if self.watching {
+            return self.store16(ea, v);
+        }
         let mut old = self.load16(ea).unwrap_or(0);
         while let Some(found) = self.tlb.cas16(self.dmode, ea, old, v) {
             if found == old {
@@ -737,9 +792,11 @@ impl Cpu {
             return Err(self.alignment(ea));
         }
         let (ra, ram) = self.real_of(ea, Access::Write)?;
+        self.watch(ea, 16, Access::Write)?;
         let r = self.st.reserve;
         self.st.reserve.ea = u64::MAX;
         if r.ea == u64::MAX || r.ra != ra || r.size != 16 || !ram {
+            self.stcx_failed();
             return Ok(false);
         }
         match self.tlb.cas16(self.dmode, ea, r.value, v) {
@@ -763,6 +820,7 @@ impl Cpu {
         if !ram {
             return Err(self.alignment(ea));
         }
+        self.watch(ea & !127, 128, Access::Write)?;
         self.refetch = true;
         self.sh.ram.fill(ra & !127, 128, 0).map_err(|_| self.bad_real(ea, false))
     }

@@ -26,6 +26,25 @@ pub enum Vector {
     SystemCallVectored = 0x3000,
 }
 
+impl Vector {
+    /// Whether SRR1 says that the instruction that caused the interrupt is prefixed: those that an instruction causes
+    /// by itself, but for system calls and fetches.
+    pub fn tells_prefix(self) -> bool {
+        matches!(
+            self,
+            Vector::Dsi
+                | Vector::DataSegment
+                | Vector::Alignment
+                | Vector::Program
+                | Vector::FpUnavailable
+                | Vector::VectorUnavailable
+                | Vector::VsxUnavailable
+                | Vector::FacilityUnavailable
+                | Vector::Trace
+        )
+    }
+}
+
 /// An interrupt to be delivered, with everything it writes besides SRR0.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Fault {

@@ -91,7 +91,9 @@ impl Cpu {
             Helper::ClrBhrb | Helper::MfBhrbe => {
                 // A problem-state program has the branch history where MMCR0[BHRBA] says so (Book III, 10.4.4); there
                 // is never an entry in it.
-                if self.st.mode.pr && self.st.plain[795] >> 21 & 1 == 0 {
+                if self.st.mode.pr
+                    && self.st.plain[crate::spr::num::MMCR0 as usize] & crate::pmu::mmcr0::BHRBA == 0
+                {
                     self.st.fscr = self.st.fscr & !(0xff << 56) | 4 << 56;
                     return Err(self.raise(Fault::plain(Vector::FacilityUnavailable)));
                 }
@@ -205,7 +207,7 @@ impl Cpu {
     }
 
     fn rfebb(&mut self, i: Insn) -> Result<(), Stop> {
-        if self.st.fscr >> 7 & 1 == 0 {
+        if self.st.fscr >> crate::spr::FSCR_EBB & 1 == 0 {
             self.st.fscr = self.st.fscr & !(0xff << 56) | 7 << 56;
             return Err(self.raise(Fault::plain(Vector::FacilityUnavailable)));
         }
@@ -214,6 +216,7 @@ impl Cpu {
         let bescr = self.st.plain[806];
         self.st.plain[806] = if i.bit(20) { bescr | ge } else { bescr & !ge };
         self.st.nia = self.st.plain[805] & !3;
+        self.ebb_update();
         Err(Stop::Jumped)
     }
 
@@ -277,6 +280,7 @@ impl Cpu {
         let swap = |v: u64, le: bool| if le { v } else { v.swap_bytes() >> (64 - 8 * size as u32) };
         let le = self.st.mode.le;
         self.real_of(ea, Access::Write)?;
+        self.watch(ea, size, Access::Write)?;
         let m = if size == 4 { 0xffff_ffff } else { u64::MAX };
         let signed = |v: u64| if size == 4 { v as i32 as i64 } else { v as i64 };
         let t = i.rt() as usize;

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cpu;
+pub mod debug;
 pub mod fault;
 mod fp;
 mod helpers;
@@ -9,6 +10,7 @@ pub mod hpt;
 pub mod mmu;
 pub mod model;
 pub mod msr;
+pub mod pmu;
 mod save;
 pub mod shared;
 pub mod spr;

@@ -27,6 +27,18 @@ pub struct Model {
     pub scv: bool,
 }
 
+const POWER7: Model = Model {
+    name: "power7",
+    tree_name: "POWER7",
+    pvr: 0x003f_0203,
+    level: Level::V2_06,
+    logical_pvr: 0x0f00_0003,
+    radix: false,
+    xive: false,
+    dec_bits: 32,
+    max_threads: 4,
+    scv: false,
+};
 const POWER8: Model = Model {
     name: "power8",
     tree_name: "POWER8",
@@ -64,8 +76,10 @@ const POWER10: Model = Model {
     scv: true,
 };
 
-/// All models; aliases of POWER8 share its description but for name and PVR.
+/// All models; relatives of POWER7 and POWER8 share their descriptions but for name and PVR.
 pub static MODELS: &[Model] = &[
+    POWER7,
+    Model { name: "power7+", tree_name: "POWER7+", pvr: 0x004a_0201, ..POWER7 },
     POWER8,
     Model { name: "power8e", pvr: 0x004b_0201, ..POWER8 },
     Model { name: "power8nvl", pvr: 0x004c_0100, ..POWER8 },

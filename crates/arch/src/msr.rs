@@ -35,6 +35,10 @@ pub mod srr1 {
     pub const TRAP: u64 = 1 << 17;
     /// Program: SRR0 is the instruction after the one that caused it (imprecise floating-point modes).
     pub const NEXT: u64 = 1 << 16;
+    /// Trace: always on.
+    pub const TRACED: u64 = 1 << 30;
+    /// Trace: a CIABR match.
+    pub const CIABR: u64 = 1 << 20;
     /// All bits an interrupt defines itself.
     pub const DEFINED: u64 = 0x783f_0000;
     /// Prefixed instruction (ISA 3.1).

@@ -24,8 +24,12 @@ pub mod event {
     pub const LEAVE: u32 = 32;
     /// H_PROD: wake from H_CEDE (sticky until the next cede).
     pub const PROD: u32 = 64;
+    /// MMCR0[PMAO] is on: a performance monitor interrupt waits.
+    pub const PERFORMANCE_MONITOR: u32 = 128;
+    /// An event-based branch waits for problem state.
+    pub const EVENT_BRANCH: u32 = 256;
     /// The virtual processor was given a host processor (where they are shared).
-    pub const DISPATCH: u32 = 128;
+    pub const DISPATCH: u32 = 512;
 }
 
 /// What a processor's TLB may hold, as bits of [`VcpuLink::holds`].

@@ -48,13 +48,21 @@ pub mod num {
     pub const SIER2: u32 = 752;
     pub const MMCR3: u32 = 754;
     pub const PMU_FIRST: u32 = 768;
+    pub const SIER: u32 = 784;
+    pub const MMCR2: u32 = 785;
+    pub const MMCRA: u32 = 786;
     pub const PMU_PRIV: u32 = 784;
     pub const PMC1: u32 = 787;
+    pub const PMC5: u32 = 791;
     pub const PMC6: u32 = 792;
+    pub const MMCR0: u32 = 795;
     pub const SIAR: u32 = 796;
+    pub const MMCR1: u32 = 798;
     pub const PMU_LAST: u32 = 799;
     pub const BESCRS: u32 = 800;
-    pub const BESCR_LAST: u32 = 806;
+    pub const EBBHR: u32 = 804;
+    pub const EBBRR: u32 = 805;
+    pub const BESCR: u32 = 806;
     pub const RESERVED_FIRST: u32 = 808;
     pub const RESERVED_LAST: u32 = 811;
     pub const TAR: u32 = 815;
@@ -67,10 +75,14 @@ pub mod num {
     pub const PIR: u32 = 1023;
 }
 
+/// FSCR: event-based branches, and the number of the performance monitor.
+pub(crate) const FSCR_EBB: u32 = 7;
+pub(crate) const FSCR_PM: u32 = 3;
+
 /// FSCR bits (Book III, 6.2.11): facility n is bit n from the least significant.
 mod fscr {
     pub const DSCR: u32 = 2;
-    pub const EBB: u32 = 7;
+    pub const EBB: u32 = super::FSCR_EBB;
     pub const TAR: u32 = 8;
     pub const SCV: u32 = 12;
 }
@@ -84,7 +96,7 @@ impl Cpu {
         self.facility_unavailable(bit)
     }
 
-    fn facility_unavailable(&mut self, bit: u32) -> Result<(), Stop> {
+    pub(crate) fn facility_unavailable(&mut self, bit: u32) -> Result<(), Stop> {
         // FSCR[0:7]: the facility's number.
         self.st.fscr = self.st.fscr & !(0xff << 56) | (bit as u64) << 56;
         Err(self.raise(Fault::plain(Vector::FacilityUnavailable)))
@@ -148,7 +160,7 @@ impl Cpu {
         let v = match n {
             TB => self.sh.tb.now(),
             TBU => self.sh.tb.now() >> 32,
-            DSCR_U => {
+            DSCR_U if v2_07 => {
                 self.facility(fscr::DSCR)?;
                 self.st.dscr
             }
@@ -176,30 +188,23 @@ impl Cpu {
             TAR if v2_07 => self.tar()?,
             HASHKEYR if v3_1 => st.hashkey,
             HASHPKEYR if v3_1 => st.hashpkey,
-            PPR32 => st.plain[PPR as usize] >> 32,
+            PPR32 if v2_07 => st.plain[PPR as usize] >> 32,
             CTRL_R => st.plain[CTRL_W as usize],
-            PMU_FIRST..PMU_PRIV => {
-                // Problem-state numbers of the registers 16 above them.
-                st.plain[n as usize + 16]
-            }
+            // Problem-state numbers of the registers 16 above them.
+            PMU_FIRST..PMU_PRIV => self.pmu_read(n + 16, true)?,
+            PMU_PRIV..=PMU_LAST => self.pmu_read(n, false)?,
             SIER2_U..=MMCR3_U if v3_1 => st.plain[n as usize + 16],
-            BESCRS..=BESCR_LAST if v2_07 => {
+            BESCRS..=BESCR if v2_07 => {
                 self.facility(fscr::EBB)?;
                 // BESCRS, BESCRSU, BESCRR, BESCRRU read BESCR.
                 let at = if n < 804 { 806 } else { n };
                 let v = self.st.plain[at as usize];
                 if matches!(n, 801 | 803) { v >> 32 } else { v }
             }
-            CFAR
-            | CTRL_W
-            | PSPB
-            | PMU_PRIV..=PMU_LAST
-            | SIER2..=MMCR3
-            | RESERVED_FIRST..=RESERVED_LAST
-            | PSSCR
-            | IC
-            | WORT
-            | PPR => st.plain[n as usize],
+            CFAR | CTRL_W | PPR => st.plain[n as usize],
+            PSPB | RESERVED_FIRST..=RESERVED_LAST | IC | WORT if v2_07 => st.plain[n as usize],
+            PSSCR if v3_0 => st.plain[n as usize],
+            SIER2..=MMCR3 if v3_1 => st.plain[n as usize],
             _ => return self.no_such_spr(n),
         };
         self.st.gpr[i.rt() as usize] = v;
@@ -218,7 +223,7 @@ impl Cpu {
         let v3_1 = self.st.level >= Level::V3_1;
         let v = self.st.gpr[i.rs() as usize];
         match n {
-            DSCR_U => {
+            DSCR_U if v2_07 => {
                 self.facility(fscr::DSCR)?;
                 self.st.dscr = v & 0x1ff_ffff;
             }
@@ -263,13 +268,18 @@ impl Cpu {
             }
             HASHKEYR if v3_1 => self.st.hashkey = v,
             HASHPKEYR if v3_1 => self.st.hashpkey = v,
-            PPR32 => self.st.plain[PPR as usize] = v << 32,
+            PPR32 if v2_07 => self.st.plain[PPR as usize] = v << 32,
             PMU_FIRST..PMU_PRIV => {
-                let word = (PMC1..=PMC6).contains(&(n + 16));
-                self.st.plain[n as usize + 16] = if word { v & 0xffff_ffff } else { v };
+                self.pmu_write(n + 16, v, true)?;
+                return Err(Stop::Events);
             }
-            CTRL_W | PSPB | PMC1..=PMC6 => self.st.plain[n as usize] = v & 0xffff_ffff,
-            BESCRS..=BESCR_LAST if v2_07 => {
+            PMU_PRIV..=PMU_LAST => {
+                self.pmu_write(n, v, false)?;
+                return Err(Stop::Events);
+            }
+            CTRL_W => self.st.plain[n as usize] = v & 0xffff_ffff,
+            PSPB if v2_07 => self.st.plain[n as usize] = v & 0xffff_ffff,
+            BESCRS..=BESCR if v2_07 => {
                 self.facility(fscr::EBB)?;
                 let p = &mut self.st.plain;
                 match n {
@@ -279,14 +289,13 @@ impl Cpu {
                     803 => p[806] &= !(v << 32),
                     _ => p[n as usize] = v,
                 }
+                self.ebb_update();
+                return Err(Stop::Events);
             }
-            CFAR
-            | PMU_PRIV..=PMU_LAST
-            | SIER2..=MMCR3
-            | RESERVED_FIRST..=RESERVED_LAST
-            | PSSCR
-            | WORT
-            | PPR => self.st.plain[n as usize] = v,
+            CFAR | PPR => self.st.plain[n as usize] = v,
+            RESERVED_FIRST..=RESERVED_LAST | WORT if v2_07 => self.st.plain[n as usize] = v,
+            PSSCR if v3_0 => self.st.plain[n as usize] = v,
+            SIER2..=MMCR3 if v3_1 => self.st.plain[n as usize] = v,
             // Read-only here; writes by a partition do nothing.
             PURR | SPURR | PVR | PIR | TIR | IC | VTB if !self.st.mode.pr => {}
             _ => return self.no_such_spr(n),

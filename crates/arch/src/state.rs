@@ -192,6 +192,7 @@ impl CpuState {
             spurr_offset: 0,
             plain: Box::new([0; 1024]),
         });
+        s.plain[crate::spr::num::MMCR0 as usize] = crate::pmu::mmcr0::FC;
         s.set_msr(msr::SF | msr::ME);
         s
     }

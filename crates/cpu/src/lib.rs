@@ -43,10 +43,13 @@ impl Engine {
     /// Run `cpu` until something must be done outside, or about `budget` instructions are done. An engine must only
     /// ever be given the same processor.
     pub fn run(&mut self, cpu: &mut Cpu, budget: u64) -> Exit {
-        match self {
+        cpu.pmu_enter();
+        let exit = match self {
             Engine::Interp(e) => e.run(cpu, budget),
             Engine::Jit(e) => e.run(cpu, budget),
-        }
+        };
+        cpu.pmu_leave();
+        exit
     }
 
     /// What the translator did, if this is one.

@@ -36,6 +36,11 @@ impl Interpreter {
             if cpu.retired >= end || turns > budget {
                 return Exit::Budget;
             }
+            if cpu.retired >= cpu.pmu.deadline {
+                cpu.pmu_due();
+                continue;
+            }
+            let end = end.min(cpu.pmu.deadline);
             cpu.refetch = false;
             let cia = cpu.st.nia;
             let page = match cpu.fetch_real(cia) {
@@ -98,6 +103,7 @@ fn run_page(cpu: &mut Cpu, page: &Rc<CodePage>, end: u64) -> Option<Exit> {
     let mode = m.cpu.st.mode;
     // Trace interrupts: after one instruction, as the MSR said before it.
     let trace = m.cpu.st.msr & (msr::SE | msr::BE);
+    let breakpoint = m.cpu.ciabr_armed();
     loop {
         let slot = (m.cia as usize & 4095) >> 2;
         let mut d = page.get(slot);
@@ -130,7 +136,9 @@ fn run_page(cpu: &mut Cpu, page: &Rc<CodePage>, end: u64) -> Option<Exit> {
                     m.cpu.prefixed = false;
                 }
                 let exit = m.cpu.handle_stop(s, cia, next);
-                if trace & msr::SE != 0 && matches!(s, Stop::Events) {
+                if breakpoint && matches!(s, Stop::Events) && m.cpu.ciabr_matches(cia) {
+                    m.cpu.deliver_ciabr(cia, next);
+                } else if trace & msr::SE != 0 && matches!(s, Stop::Events) {
                     m.cpu.deliver_trace(cia, next);
                 }
                 return exit;
@@ -144,11 +152,19 @@ fn run_page(cpu: &mut Cpu, page: &Rc<CodePage>, end: u64) -> Option<Exit> {
         if !mode.sf {
             m.cia &= 0xffff_ffff;
         }
+        if breakpoint && m.cpu.ciabr_matches(done) {
+            m.cpu.st.nia = m.cia;
+            let next = m.cia;
+            m.cpu.prefixed = d.prefixed;
+            m.cpu.deliver_ciabr(done, next);
+            return None;
+        }
         if trace != 0 {
             let branch = d.op.row().is_some_and(|r| r.chapter == "branch");
             m.cpu.st.nia = m.cia;
             if trace & msr::SE != 0 || branch {
                 let next = m.cia;
+                m.cpu.prefixed = d.prefixed;
                 m.cpu.deliver_trace(done, next);
             }
             return None;

@@ -144,3 +144,25 @@ fn string_loads_leave_their_address_registers_alone() {
     assert_eq!((g[31], g[0], g[2], g[6]), (0x100, 0x101, 0x103, 0x107));
     assert_eq!((g[3], g[4], g[5]), (0x100, 0x101, 0x4000));
 }
+
+#[test]
+fn non_ieee_mode_changes_no_result() {
+    // FPSCR[NI] allows results that IEEE 754 does not; like POWER8 and later processors, this one makes no use of it:
+    // a denormal product stays one, and the bit is given back.
+    let fmul = 63 << 26 | 1 << 21 | 2 << 16 | 3 << 6 | 25 << 1;
+    let mffs = 63 << 26 | 4 << 21 | 583 << 1;
+    let mut results = Vec::new();
+    for ni in [0, 4] {
+        let mut f = Flat::new("power9", &[fmul, mffs, 0x4400_0022]);
+        f.cpu.set_msr(f.cpu.st.msr | arch::msr::FP);
+        f.cpu.st.vsr[2] = (1e-300f64.to_bits() as u128) << 64;
+        f.cpu.st.vsr[3] = (1e-10f64.to_bits() as u128) << 64;
+        f.cpu.st.fpscr = ni;
+        f.run();
+        let [product, fpscr] = [1, 4].map(|n| (f.cpu.st.vsr[n] >> 64) as u64);
+        assert_eq!(fpscr & 4, ni);
+        results.push((product, fpscr & !4));
+    }
+    assert_eq!(results[0], results[1]);
+    assert_eq!(results[0].0, (1e-300f64 * 1e-10).to_bits());
+}

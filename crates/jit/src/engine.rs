@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use arch::{Cpu, Exit, msr};
+use arch::{Cpu, Exit};
 use interp::Interpreter;
 use isa::{Insn, Level, Op, ROWS};
 
@@ -18,9 +18,6 @@ use crate::{Key, MOST, Options, Stats};
 
 /// Code bytes that one block never exceeds.
 const BLOCK_ROOM: usize = 128 << 10;
-
-/// MSR bits under which every instruction, or every branch, is followed by a trace interrupt.
-pub const TRACE: u64 = msr::SE | msr::BE;
 
 /// The translator of one processor.
 pub struct Jit {
@@ -79,6 +76,7 @@ impl Jit {
             cpu: std::ptr::null_mut(),
             exit: None,
             panic: None,
+            end: 0,
             interpreted: 0,
             by_op: o.profile.then(|| Box::new([0; 4096])),
         };
@@ -140,8 +138,12 @@ impl Jit {
             if cpu.retired >= end {
                 return Exit::Budget;
             }
-            if cpu.st.msr & TRACE != 0 {
-                // Single-stepped code is interpreted, an instruction (or a little more) at a time.
+            if cpu.retired >= cpu.pmu.deadline {
+                cpu.pmu_due();
+                continue;
+            }
+            if cpu.stepping() {
+                // Such code is interpreted, an instruction (or a little more) at a time.
                 from = None;
                 match self.steps.run(cpu, 1) {
                     Exit::Budget => continue,
@@ -187,7 +189,7 @@ impl Jit {
                 Some(e) => self.link(e, n, ra & !4095, cpu.sh.ram.host_base() as u64 + (ra & !4095)),
                 None => self.cache.publish(n, code),
             }
-            let why = self.enter(cpu, code, key, end);
+            let why = self.enter(cpu, code, key, end.min(cpu.pmu.deadline));
             if let Some(p) = self.run.panic.take() {
                 std::panic::resume_unwind(p);
             }
@@ -230,6 +232,7 @@ impl Jit {
         debug_assert_eq!(cpu.st.engine[slot::KEY], (key.number() as u64) << 48);
         let p: *mut Cpu = cpu;
         self.run.cpu = p;
+        self.run.end = end;
         // SAFETY: `code` is a block of this cache made for the mode and page of `cpu`, found just now; the engine
         // words are set; `cpu` is not used until the return but through `p`.
         let why = unsafe { thunk::enter(self.buf.address(self.thunks.enter), code, p, left) };

@@ -11,7 +11,8 @@ use crate::emit::{Emit, V, st};
 use crate::thunk::{engine, slot};
 
 /// Events that wait for MSR[EE].
-const MASKED: u8 = (event::EXTERNAL | event::DECREMENTER | event::DOORBELL) as u8;
+const MASKED: u8 =
+    (event::EXTERNAL | event::DECREMENTER | event::DOORBELL | event::PERFORMANCE_MONITOR) as u8;
 
 /// A register that is memory and nothing else: where, its bytes, and the bits of it that exist.
 #[derive(Clone, Copy)]
@@ -78,7 +79,7 @@ impl Emit<'_> {
         let v2_07 = self.mode.level >= Level::V2_07;
         Some(match n {
             AMR_U | AMR => Place::State(st!(amr), 8),
-            DSCR_U if pr => return None,
+            DSCR_U if pr || !v2_07 => return None,
             DSCR_U | DSCR => Place::State(st!(dscr), 8),
             DSISR => Place::State(st!(dsisr), 4),
             DAR => Place::State(st!(dar), 8),
@@ -95,7 +96,9 @@ impl Emit<'_> {
             PIR => Place::State(st!(pir), 4),
             TAR if v2_07 && !pr => Place::State(st!(tar), 8),
             CTRL_R => Place::Plain(CTRL_W, 8),
-            CFAR | CTRL_W | PSPB | PMU_PRIV..=PMU_LAST | PSSCR | PPR => Place::Plain(n, 8),
+            PSSCR if self.mode.level < Level::V3_0 => return None,
+            PSPB if !v2_07 => return None,
+            CFAR | CTRL_W | PSPB | PSSCR | PPR => Place::Plain(n, 8),
             _ => return None,
         })
     }
@@ -108,7 +111,7 @@ impl Emit<'_> {
         }
         let v2_07 = self.mode.level >= Level::V2_07;
         Some(match n {
-            DSCR_U if pr => return None,
+            DSCR_U if pr || !v2_07 => return None,
             DSCR_U | DSCR => Place::Low(st!(dscr), 0x1ff_ffff),
             DSISR => Place::State(st!(dsisr), 4),
             DAR => Place::State(st!(dar), 8),
@@ -119,8 +122,10 @@ impl Emit<'_> {
             VRSAVE => Place::State(st!(vrsave), 4),
             SPRG0..=SPRG3 => Place::State(st!(sprg) + 8 * (n - SPRG0) as i32, 8),
             TAR if v2_07 && !pr => Place::State(st!(tar), 8),
-            CTRL_W | PSPB | PMC1..=PMC6 => Place::Plain(n, 4),
-            CFAR | PMU_PRIV..=PMU_LAST | PSSCR | PPR => Place::Plain(n, 8),
+            PSSCR if self.mode.level < Level::V3_0 => return None,
+            PSPB if !v2_07 => return None,
+            CTRL_W | PSPB => Place::Plain(n, 4),
+            CFAR | PSSCR | PPR => Place::Plain(n, 8),
             _ => return None,
         })
     }

@@ -66,6 +66,8 @@ pub struct Run {
     pub cpu: *mut Cpu,
     /// The run loop is to return this.
     pub exit: Option<Exit>,
+    /// Where [`arch::Cpu::retired`] is when no budget is left.
+    pub end: u64,
     /// A panic on its way to the run loop.
     pub panic: Option<Box<dyn std::any::Any + Send>>,
     /// Instructions carried out by the interpreter.
@@ -205,6 +207,7 @@ pub fn emit(a: &mut Asm) -> Thunks {
     align(a);
     t.one = a.pos;
     a.load(RDI, engine(slot::RUN));
+    a.store(engine(slot::LEFT), R14, 8);
     a.alui(Alu::Sub, true, RSP, 8);
     a.movi(RAX, one as *const () as u64);
     a.call_r(RAX);
@@ -235,6 +238,7 @@ pub fn emit(a: &mut Asm) -> Thunks {
     let room = 14 * 16 + 8;
     let place = |n: u8| m(RSP, 16 * n as i32);
     a.load(RDI, engine(slot::RUN));
+    a.store(engine(slot::LEFT), R14, 8);
     a.alui(Alu::Sub, true, RSP, room);
     (0..14).for_each(|n| a.xstore(place(n), X(n)));
     a.movi(RAX, one as *const () as u64);
@@ -352,7 +356,7 @@ extern "sysv64" fn one(run: *mut Run, raw: u32, place: u32, prefix: u32) -> u32 
     let run = unsafe { &mut *run };
     // SAFETY: as above; `cpu` was set by that run loop.
     let cpu = unsafe { &mut *run.cpu };
-    match std::panic::catch_unwind(AssertUnwindSafe(|| one_inner(cpu, raw, place, prefix))) {
+    match std::panic::catch_unwind(AssertUnwindSafe(|| one_inner(cpu, run.end, raw, place, prefix))) {
         Ok((then, exit)) => {
             run.exit = exit;
             run.interpreted += 1;
@@ -368,7 +372,7 @@ extern "sysv64" fn one(run: *mut Run, raw: u32, place: u32, prefix: u32) -> u32 
     }
 }
 
-fn one_inner(cpu: &mut Cpu, raw: u32, place: u32, prefix: u32) -> (u32, Option<Exit>) {
+fn one_inner(cpu: &mut Cpu, end: u64, raw: u32, place: u32, prefix: u32) -> (u32, Option<Exit>) {
     let off = (place & 0x3ff) as u64 * 4;
     let done = (place >> 10 & 0xff) as u64;
     let cia = cpu.st.engine[slot::BASE] | off;
@@ -380,6 +384,8 @@ fn one_inner(cpu: &mut Cpu, raw: u32, place: u32, prefix: u32) -> (u32, Option<E
     let next = cia.wrapping_add(if prefix != 0 { 8 } else { 4 });
     let next = if sf { next } else { next & 0xffff_ffff };
     cpu.st.engine[slot::ADJUST] = done + 1;
+    // As the interpreter counts: the instruction is among them until it turns out to fault.
+    cpu.retired = end.wrapping_sub(cpu.st.engine[slot::LEFT]).wrapping_add(done + 1);
     match interp::exec_one(cpu, op, i, cia) {
         One::Next => {
             // A store that dropped no code leaves everything as it was.
@@ -396,6 +402,7 @@ fn one_inner(cpu: &mut Cpu, raw: u32, place: u32, prefix: u32) -> (u32, Option<E
             }
         }
         One::Stop(s, after) => {
+            cpu.retired = cpu.retired.wrapping_sub((s == Stop::Fault) as u64);
             let exit = cpu.handle_stop(s, cia, after);
             cpu.st.engine[slot::ADJUST] = done + (s != Stop::Fault) as u64;
             if exit.is_some() {
@@ -409,7 +416,7 @@ fn one_inner(cpu: &mut Cpu, raw: u32, place: u32, prefix: u32) -> (u32, Option<E
 /// Have the engine's words say the processor's present mode; false when the run loop has something to do first.
 fn turn(cpu: &mut Cpu) -> bool {
     use std::sync::atomic::Ordering;
-    let ok = cpu.st.msr & crate::engine::TRACE == 0
+    let ok = !cpu.stepping()
         && cpu.link.exit.load(Ordering::Relaxed) == 0
         && cpu.sh.ram.code_drops() == cpu.st.engine[slot::SEEN];
     if ok {
@@ -435,7 +442,7 @@ pub fn set_mode(cpu: &mut Cpu) {
 fn stays(cpu: &Cpu) -> bool {
     use std::sync::atomic::Ordering;
     let st = &cpu.st;
-    st.msr & crate::engine::TRACE == 0
+    !cpu.stepping()
         && crate::key_of(cpu) as u64 == st.engine[slot::KEY] >> 48
         && cpu.link.exit.load(Ordering::Relaxed) == 0
         && cpu.sh.ram.code_drops() == st.engine[slot::SEEN]

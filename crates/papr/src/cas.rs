@@ -87,16 +87,17 @@ impl Agreement {
 /// The architecture level of a logical or real processor version; the oldest for one that is unknown.
 pub fn level_of(pvr: u32) -> Level {
     match pvr {
+        0x0f00_0003 | 0x0f10_0003 => Level::V2_06,
         0x0f00_0004 => Level::V2_07,
         0x0f00_0005 => Level::V3_0,
         // Nothing in 0x0f00_0007 (POWER11) is newer than ISA 3.1.
         0x0f00_0006 | 0x0f00_0007 => Level::V3_1,
-        _ => MODELS.iter().find(|m| m.pvr >> 16 == pvr >> 16).map_or(Level::V2_07, |m| m.level),
+        _ => MODELS.iter().find(|m| m.pvr >> 16 == pvr >> 16).map_or(Level::V2_06, |m| m.level),
     }
 }
 
 /// Logical processor versions that can be offered, best first.
-const LOGICAL: [u32; 4] = [0x0f00_0007, 0x0f00_0006, 0x0f00_0005, 0x0f00_0004];
+const LOGICAL: [u32; 5] = [0x0f00_0007, 0x0f00_0006, 0x0f00_0005, 0x0f00_0004, 0x0f00_0003];
 
 /// Puts the partition into the state in which its first instruction is executed: LPCR, page table, interrupt
 /// controller, as [`Agreement::before`] has it. For start and reboot, after [`crate::PaprState::reset`]; no processor

@@ -57,7 +57,9 @@ const L3_BASE: u32 = 0x3000_0000;
 /// Depth of the associativity lists: four domains, the last being the node.
 const DOMAINS: usize = 4;
 
-/// `ibm,pa-features` behind its length and type bytes: from byte 0 on, what ISA 2.07 has,
+/// `ibm,pa-features` behind its length and type bytes: from byte 0 on, what ISA 2.06 has.
+const PA_2_06: [u8; 6] = [0xf6, 0x3f, 0xc7, 0x00, 0x00, 0xc0];
+/// What ISA 2.07 has,
 /// without transactional memory.
 const PA_2_07: [u8; 24] =
     [0xf6, 0x3f, 0xc7, 0xc0, 0x00, 0xf0, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x80, 0, 0x80, 0, 0x80, 0, 0, 0];
@@ -289,7 +291,7 @@ pub(crate) fn show_agreement(tree: &mut DeviceTree, config: &PartitionConfig, a:
 }
 
 fn pa_features(level: Level, radix: bool) -> Vec<u8> {
-    let mut bits = PA_2_07.to_vec();
+    let mut bits = if level >= Level::V2_07 { PA_2_07.to_vec() } else { PA_2_06.to_vec() };
     if level >= Level::V3_0 {
         bits.extend_from_slice(&PA_3_0);
         if !radix {
@@ -324,6 +326,7 @@ fn memory(tree: &mut DeviceTree, config: &PartitionConfig) {
 const HYPERTAS: &[(&str, u64)] = &[
     ("hcall-pft", 0x08),
     ("hcall-bulk", 0x124),
+    ("hcall-block-remove", 0x328),
     ("hcall-hpt-resize", 0x36c),
     ("hcall-term", 0x58),
     ("hcall-dabr", 0x28),
@@ -346,7 +349,12 @@ const HYPERTAS: &[(&str, u64)] = &[
 fn rtas_node(tree: &mut DeviceTree, config: &PartitionConfig) -> NodeId {
     let rtas = tree.ensure_node(DeviceTree::ROOT, "rtas");
     let offered = |&&(name, number): &&(&str, u64)| {
-        hcall::find(number).is_some() && (name != "hcall-rpt-invalidate" || config.offers_radix())
+        let possible = match name {
+            "hcall-rpt-invalidate" => config.offers_radix(),
+            "hcall-block-remove" => config.offers_hash(),
+            _ => true,
+        };
+        possible && hcall::find(number).is_some()
     };
     let functions: Vec<&str> = HYPERTAS.iter().filter(offered).map(|f| f.0).collect();
     tree.set_strs(rtas, "ibm,hypertas-functions", &functions);

@@ -12,8 +12,13 @@ use crate::env::Surroundings;
 use crate::{Entry, Partition};
 
 /// Events that wake a processor from H_CEDE.
-const WAKES: u32 =
-    event::EXTERNAL | event::DECREMENTER | event::DOORBELL | event::SYSTEM_RESET | event::LEAVE | event::PROD;
+const WAKES: u32 = event::EXTERNAL
+    | event::DECREMENTER
+    | event::DOORBELL
+    | event::PERFORMANCE_MONITOR
+    | event::SYSTEM_RESET
+    | event::LEAVE
+    | event::PROD;
 
 /// Run processor `index` until the partition ends. `entry`: where it starts; `None`: stopped until `start-cpu`.
 pub fn life(p: Arc<Partition>, index: usize, entry: Option<Entry>) -> u64 {

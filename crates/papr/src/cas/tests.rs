@@ -66,6 +66,7 @@ impl Machine {
     }
 }
 
+const POWER7: u32 = 0x0f00_0003;
 const ALL: [u32; 3] = [POWER10, POWER9, POWER8];
 
 #[test]
@@ -83,6 +84,11 @@ fn the_best_common_level() {
         ("power9", None, &[POWER8][..], POWER8),
         ("power8", None, &ALL[..], POWER8),
         ("power8", None, &[0x004d_0200][..], 0x004d_0200),
+        ("power8", Some("power7"), &[POWER8, POWER7][..], POWER7),
+        ("power9", None, &[POWER7][..], POWER7),
+        ("power10", Some("power7+"), &[POWER10, POWER7][..], POWER7),
+        ("power7", None, &[POWER8, POWER7][..], POWER7),
+        ("power7+", None, &[0x004a_0201][..], 0x004a_0201),
     ] {
         let mut c = config(model);
         c.compat = compat.and_then(arch::Model::by_name);
@@ -100,7 +106,7 @@ fn the_best_common_level() {
     let mut c = config("power10");
     c.compat = arch::Model::by_name("power9");
     assert_eq!(Machine::new(c).cas(&client(&[0x0080_0200], 0, 0, 0)), None, "held to POWER9");
-    assert_eq!(Machine::new(config("power9")).cas(&client(&[0x0f00_0003], 0, 0, 0)), None);
+    assert_eq!(Machine::new(config("power9")).cas(&client(&[0x0f00_0002], 0, 0, 0)), None);
 }
 
 #[test]
@@ -160,7 +166,7 @@ fn what_the_user_wants_limits_it() {
 fn a_refusal_changes_nothing() {
     let mut m = Machine::new(config("power9"));
     let (before, tree) = (m.0.papr.save(), m.1.to_dts());
-    for bad in [&[][..], &[0; 40][..], &client(&[0x0f00_0003], 0, 0, 0)[..], &client(&ALL, 0, 0, 0)[..30]] {
+    for bad in [&[][..], &[0; 40][..], &client(&[0x0f00_0002], 0, 0, 0)[..], &client(&ALL, 0, 0, 0)[..30]] {
         assert_eq!(m.cas(bad), None);
     }
     assert_eq!((m.0.papr.save(), m.1.to_dts()), (before, tree));

@@ -157,7 +157,7 @@ fn bulk_remove(c: &mut Ctx) -> HResult {
     Ok(result?)
 }
 
-/// ( avpn eight-requests -- answers in the requests )
+/// ( avpn eight-requests -- eight-answers ): the answer to the first request is in r4.
 fn block_remove(c: &mut Ctx) -> HResult {
     let avpn = c.arg(0);
     let mut requests: [u64; 8] = std::array::from_fn(|n| c.arg(n + 1));
@@ -165,7 +165,7 @@ fn block_remove(c: &mut Ctx) -> HResult {
     let result = hpt(c)?.block_remove(avpn, &mut requests, |f| flushes.add(f));
     flushes.carry_out(c);
     for (n, v) in requests.into_iter().enumerate() {
-        c.set(n + 1, v);
+        c.set(n, v);
     }
     Ok(result?)
 }

@@ -48,13 +48,12 @@ mod dabr {
 fn set_breakpoint(c: &mut Ctx, address: u64, states: u64) {
     let move_bit = |from: u64, to: u64| if address & from != 0 { to } else { 0 };
     let any = if states & dabr::ANY_TRANSLATION != 0 { 1 << 3 } else { 0 };
-    c.cpu.st.dawr[0] = address & !7;
-    c.cpu.st.dawrx[0] = states & dabr::PRIVILEGED_OR_PROBLEM
+    let control = states & dabr::PRIVILEGED_OR_PROBLEM
         | any
         | move_bit(dabr::TRANSLATION, 1 << 4)
         | move_bit(dabr::READ, 1 << 5)
         | move_bit(dabr::WRITE, 1 << 6);
-    c.cpu.set_tables();
+    c.cpu.set_watchpoint(0, address & !7, control);
 }
 
 fn set_dabr(c: &mut Ctx) -> HResult {
@@ -85,7 +84,7 @@ fn set_mode(c: &mut Ctx) -> HResult {
             if value1 & CIABR_PRIV == CIABR_PRIV {
                 return Err(Rc::P3);
             }
-            c.cpu.st.ciabr = value1;
+            c.cpu.set_ciabr(value1);
         }
         resource::DAWR0 if level >= Level::V2_07 => set_dawr(c, 0, flags, value1, value2)?,
         resource::DAWR1 if level >= Level::V3_1 => set_dawr(c, 1, flags, value1, value2)?,
@@ -115,9 +114,7 @@ fn set_dawr(c: &mut Ctx, n: usize, flags: u64, address: u64, control: u64) -> HR
     if control & DAWRX_HYPERVISOR != 0 {
         return Err(Rc::P4);
     }
-    c.cpu.st.dawr[n] = address;
-    c.cpu.st.dawrx[n] = control;
-    c.cpu.set_tables();
+    c.cpu.set_watchpoint(n, address, control);
     Ok(())
 }
 

@@ -11,6 +11,8 @@ mod parameter {
     pub const SPLPAR: u32 = 20;
     /// Diagnostics while running: 0 is none.
     pub const DIAGNOSTICS: u32 = 42;
+    /// What H_BLOCK_REMOVE removes at once.
+    pub const BLOCK_INVALIDATE: u32 = 50;
     /// Identity of the partition.
     pub const UUID: u32 = 48;
     /// Name of the partition.
@@ -43,6 +45,8 @@ fn value(c: &Call, parameter: u32) -> Option<Vec<u8>> {
             ))
         }
         parameter::DIAGNOSTICS => vec![0],
+        // Blocks of 2^3 pages of three sizes: 4 KiB, and by their encodings with the L bit 64 KiB and 16 MiB; no more.
+        parameter::BLOCK_INVALIDATE if config.offers_hash() => vec![3, 3, 0x00, 0x81, 0x80, 0],
         parameter::UUID => config.uuid.to_vec(),
         parameter::NAME => text(config.name.clone()),
         _ => return None,
