@@ -34,7 +34,7 @@ const PURR_HZ: f64 = 512e6;
 /// Adds the tests of this file. They are about rhyp alone.
 pub fn register(suite: &mut Suite) {
     suite.add_for(Peer::Rhyp, "system::wrong_profiles_are_refused_with_their_line", true, wrong_profiles);
-    suite.add_for(Peer::Rhyp, "system::capped_partitions_have_their_entitlement", true, capped);
+    suite.add_for(Peer::Rhyp, "system::capped_partitions_keep_to_their_entitlement", true, capped);
     suite.add_for(Peer::Rhyp, "system::a_partition_that_dies_is_no_other_s_business", true, containment);
 }
 
@@ -164,6 +164,7 @@ fn capped(case: &mut Case, images: &Images) -> Result<()> {
         consoles.push(console);
     }
     // All are busy now.
+    let mut shares = Vec::new();
     let mut first = Vec::new();
     for console in &mut consoles {
         purr(console)?;
@@ -177,11 +178,14 @@ fn capped(case: &mut Case, images: &Images) -> Result<()> {
             (now, purr_now) = purr(console)?;
         }
         let share = (purr_now - had) / (now - at);
+        // A host with other things to do may give less than was promised; more than the cap is ours to prevent.
         ensure!(
-            (share / entitled - 1.0).abs() < 0.03,
-            "{name} was charged with {share:.4} of a processor instead of {entitled}"
+            share < 1.03 * entitled,
+            "{name} was charged with {share:.4} of a processor, more than its {entitled}"
         );
+        shares.push(share);
     }
+    ensure!(shares.is_sorted_by(|a, b| a > b), "not by entitlement: {shares:?}");
     up.down()
 }
 

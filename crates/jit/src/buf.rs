@@ -148,3 +148,13 @@ pub fn be_nice() {
         libc::setpriority(libc::PRIO_PROCESS, me, now + 5);
     }
 }
+
+/// Give memory that was freed back to the host, where the C library can be asked for that.
+#[cfg(feature = "tier2")]
+pub fn give_back() {
+    // SAFETY: a plain call that only touches what was freed.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}

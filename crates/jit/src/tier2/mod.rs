@@ -25,14 +25,17 @@ pub use install::Regions;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Instant;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
 
 use isa::Op;
 
 use compile::Compiler;
 use places::{HOME_SLOT, Places, SLOTS, SPAN};
 use region::Item;
+
+/// How long the compiler's thread waits for work before it gives its memory back.
+const IDLE: Duration = Duration::from_millis(200);
 
 /// A way out of a region.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -284,7 +287,28 @@ fn guarded(c: &mut Compiler, r: &Request) -> Answer {
 fn serve(requests: &Receiver<Request>, answers: &Sender<Answer>, waiting: &AtomicUsize, verify: bool) {
     crate::buf::be_nice();
     let Some(mut c) = Compiler::new(verify) else { return };
-    while let Ok(r) = requests.recv() {
+    let mut used = false;
+    loop {
+        let r = match requests.recv_timeout(IDLE) {
+            Ok(r) => r,
+            Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Timeout) => {
+                if std::mem::take(&mut used) {
+                    // The compiler keeps what it needed for the largest region.
+                    drop(c);
+                    crate::buf::give_back();
+                    match Compiler::new(verify) {
+                        Some(n) => c = n,
+                        None => return,
+                    }
+                }
+                match requests.recv() {
+                    Ok(r) => r,
+                    Err(_) => return,
+                }
+            }
+        };
+        used = true;
         let a = guarded(&mut c, &r);
         if matches!(a.code, Err(Refusal::Compiler)) {
             // Whatever it stumbled over may have left it in disorder.
