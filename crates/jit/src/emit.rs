@@ -86,6 +86,8 @@ struct Cold {
     xregs: [(u8, u8, bool); 6],
     /// Whether vector registers have to survive the call.
     keep: bool,
+    /// Offset in the page of what follows, and the instructions complete by then.
+    next: (u32, u32),
     /// What the FPSCR is owed before the instruction.
     late: Option<LateOp>,
     /// The first site is for this.
@@ -243,6 +245,9 @@ pub struct Emit<'a> {
     pub(crate) heat: (&'a mut [u32], u32),
 }
 
+/// FPSCR[VE OE UE ZE XE].
+const ENABLES: u8 = 0xf8;
+
 const ENTRY: i32 = std::mem::size_of::<mem::TlbEntry>() as i32;
 const INDEX_MASK: i32 = ((1 << mem::TLB_BITS) - 1) * ENTRY;
 
@@ -370,6 +375,7 @@ impl<'a> Emit<'a> {
                     regs,
                     xregs,
                     keep: self.x.in_use(),
+                    next: (off + self.len, self.done + 1),
                     late: mark.late,
                 });
             }
@@ -423,7 +429,7 @@ impl<'a> Emit<'a> {
         for n in 0..self.l.colds.len() {
             let c = &self.l.colds[n];
             let (first, last, retry, fields) = (c.first, c.last, c.retry, c.fields);
-            let (xregs, keep, late) = (c.xregs, c.keep, c.late);
+            let (xregs, keep, late, next) = (c.xregs, c.keep, c.late, c.next);
             let (place, raw, prefix, resume, regs) = (c.place, c.raw, c.prefix, c.resume, c.regs);
             if let Some(t) = retry {
                 self.a.here(self.l.sites[first]);
@@ -441,6 +447,13 @@ impl<'a> Emit<'a> {
             self.late = late;
             self.put_late();
             self.call_one(place, raw, prefix, keep);
+            // An enabled exception keeps the result from being written. What the code ahead takes for granted of that (a
+            // doubleword 1 of zero, a single) may then not hold: leave.
+            let scalar = xregs.iter().any(|r| r.0 != NONE && !r.2);
+            let left = scalar.then(|| {
+                self.a.test_m8(m(RBP, st!(fpscr)), ENABLES);
+                self.a.jcc(Cc::Ne)
+            });
             for (h, g) in regs.into_iter().filter(|r| r.0 != NONE) {
                 if g >= GROUP {
                     self.a.alu(Alu::Xor, false, R(h), R(h));
@@ -452,6 +465,11 @@ impl<'a> Emit<'a> {
                 self.load_vsr(X(x), v, full);
             }
             self.a.jmp_to(resume);
+            if let Some(site) = left {
+                self.a.here(site);
+                self.late = None;
+                self.exit(next.0 as i64, next.1, false);
+            }
         }
         self.cold = std::mem::replace(&mut self.a.pos, here);
         for n in 0..self.l.sides.len() {
