@@ -11,6 +11,8 @@ use crate::quantity::{Bytes, Count, Hundredths, Span};
 
 /// Least memory of a partition.
 pub const LEAST_MEMORY: u64 = 64 << 20;
+/// Most memory of a partition.
+pub const MOST_MEMORY: u64 = 16 << 40;
 /// Most virtual processors of a partition.
 pub const MOST_CPUS: u32 = 256;
 /// Weight where nothing is said.
@@ -293,6 +295,9 @@ fn check_sizes(n: usize, part: &PartitionProfile) -> Result<(), Mistake> {
     if part.processors.min.0 == 0 || part.processors.max.0 > most {
         let text = format!("processors: a partition has 1 to {most} cores of {} threads", part.threads);
         return wrong("processors", text);
+    }
+    if part.memory.max.0 > MOST_MEMORY {
+        return wrong("memory", format!("memory {}: a partition has at most 16T", part.memory.max));
     }
     if part.memory.min.0 < LEAST_MEMORY {
         return wrong("memory", format!("memory {}: a partition has at least 64M", part.memory.min));

@@ -1,7 +1,7 @@
 //! The control socket.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
@@ -24,13 +24,19 @@ pub fn bind(path: &Path) -> Result<UnixListener, String> {
                 let text = "another system is up there; --control names another socket";
                 return Err(format!("control socket {}: {text}", path.display()));
             }
-            Err(_) => std::fs::remove_file(path).and_then(|()| UnixListener::bind(path)),
+            // Only what a system left behind may go.
+            Err(_) if is_socket(path) => std::fs::remove_file(path).and_then(|()| UnixListener::bind(path)),
+            Err(_) => Err(std::io::Error::other("it is a file and no socket")),
         },
         other => other,
     };
     let listener = bound.map_err(at)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(at)?;
     Ok(listener)
+}
+
+fn is_socket(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket())
 }
 
 /// Serves clients on threads of their own, for ever.

@@ -168,7 +168,9 @@ impl System {
         let work = move || me.live(n, running, keep, finish);
         let spawned = std::thread::Builder::new().name(format!("partition {name}")).spawn(work);
         if let Err(e) = spawned {
-            lock(&self.units[n].life).running = None;
+            if let Some(r) = lock(&self.units[n].life).running.take() {
+                *lock(&self.memory) -= r.memory;
+            }
             self.off(n, Ended::Failed, format!("no host thread: {e}"), Usage::default());
         }
         self.note();
@@ -221,7 +223,8 @@ impl System {
     fn take_memory(&self, p: &PartitionProfile) -> Result<u64, String> {
         let mut taken = lock(&self.memory);
         let left = self.profile.node.memory.map_or(u64::MAX, |m| m.0.saturating_sub(*taken));
-        let given = p.memory.desired.0.min(left & !0xff_ffff).max(p.memory.min.0);
+        let whole = |bytes: u64| bytes.next_multiple_of(1 << 16);
+        let given = whole(p.memory.desired.0).min(left & !0xff_ffff).max(whole(p.memory.min.0));
         if given > left {
             return Err(format!("{} of memory are wanted and {left} bytes are left", p.memory.min));
         }
@@ -450,9 +453,15 @@ fn tell(outcome: Option<Result<Outcome, BootError>>) -> (Ended, String) {
         Some(Ok(Outcome::PoweredOff)) => (Ended::Well, "powered off".into()),
         Some(Ok(Outcome::Stopped)) => (Ended::Well, "stopped".into()),
         Some(Ok(Outcome::RebootRefused)) => (Ended::Died, "asked for a reboot that no-reboot refuses".into()),
-        Some(Ok(Outcome::Died(words))) => {
-            let words = words.trim_end_matches(['\0', '\n', ' ']).replace('\n', " ");
-            (Ended::Died, format!("died: {}", if words.is_empty() { "it gave no reason" } else { &words }))
-        }
+        Some(Ok(Outcome::Died(words))) => (Ended::Died, format!("died: {}", last_words(&words))),
     }
+}
+
+/// What a guest said at its end, on one line. A terminal may be shown it: whatever could steer that is left out.
+pub(crate) fn last_words(words: &str) -> String {
+    let words = words.trim_end_matches(['\0', '\n', ' ']);
+    if words.is_empty() {
+        return "it gave no reason".into();
+    }
+    words.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -65,6 +65,7 @@ fn wrong_profiles_are_told_with_their_line() {
     for (text, line, word) in [
         (part("memory = \"12Q\""), 6, "512M"),
         (part("memory = \"1M\""), 6, "64M"),
+        (part("memory = { desired = \"1G\", max = \"17T\" }"), 6, "16T"),
         (part("memory = { min = \"2G\", desired = \"1G\" }"), 6, "min <= desired"),
         (part("memory = { least = 1 }"), 6, "desired"),
         (part("\ncolour = 3"), 7, "entitlement"),
@@ -116,4 +117,25 @@ fn wrong_profiles_are_told_with_their_line() {
         assert!(e.starts_with(&format!("FILE:{line}: ")) && e.contains(word), "{text}\n{e}");
     }
     assert!(Source::read(&PathBuf::from("/no/such")).err().unwrap().contains("no such file"));
+}
+
+#[test]
+fn last_words_steer_no_terminal() {
+    assert_eq!(crate::system::last_words("\x1b]0;x\x07one\ntwo\u{9b}2J\n\0"), " ]0;x one two 2J");
+    assert_eq!(crate::system::last_words("\n\0 "), "it gave no reason");
+}
+
+#[test]
+fn a_control_socket_takes_no_file_s_place() {
+    let path = std::env::temp_dir().join(format!("rhyp-node-{}-file", std::process::id()));
+    std::fs::write(&path, "precious").unwrap();
+    assert!(crate::server::bind(&path).unwrap_err().contains("no socket"));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+    std::fs::remove_file(&path).unwrap();
+    // What nobody listens at any more is replaced; what somebody listens at stays.
+    drop(crate::server::bind(&path).unwrap());
+    let listener = crate::server::bind(&path).unwrap();
+    assert!(crate::server::bind(&path).unwrap_err().contains("another system"));
+    drop(listener);
+    std::fs::remove_file(&path).unwrap();
 }

@@ -11,7 +11,7 @@ mod timer;
 mod vcpu;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use arch::shared::event;
@@ -95,6 +95,8 @@ pub struct Partition {
     interpreted: Mutex<BTreeMap<&'static str, u64>>,
     /// Its place where processors are shared.
     seat: Mutex<Option<Arc<dispatch::Seat>>>,
+    /// The weight it was given from outside.
+    granted_weight: AtomicU8,
 }
 
 /// External interrupt lines of the processors.
@@ -182,6 +184,7 @@ impl Partition {
             translated: Mutex::default(),
             interpreted: Mutex::default(),
             seat: Mutex::default(),
+            granted_weight: AtomicU8::new(0),
         }))
     }
 
@@ -267,6 +270,11 @@ impl Partition {
 
     /// Runs by the leave of a scheduler from the next boot on, or of none.
     pub fn take_seat(&self, seat: Option<Arc<dispatch::Seat>>) {
+        if let Some(dispatch::Sharing::Shared { weight, .. }) =
+            seat.as_ref().and_then(|s| s.share()).map(|s| s.sharing)
+        {
+            self.granted_weight.store(weight.unwrap_or(0), Ordering::Relaxed);
+        }
         *self.seat.lock().unwrap_or_else(PoisonError::into_inner) = seat;
     }
 
@@ -276,6 +284,19 @@ impl Partition {
 
     /// Another entitlement (hundredths of a processor) or weight, within its limits.
     pub fn change_capacity(&self, entitled: Option<u32>, weight: Option<u8>) -> Result<(), String> {
+        self.change_share(entitled, weight)?;
+        if let Some(w) = weight {
+            self.granted_weight.store(w, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// The most weight that the guest may take by itself.
+    pub(crate) fn granted_weight(&self) -> u8 {
+        self.granted_weight.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn change_share(&self, entitled: Option<u32>, weight: Option<u8>) -> Result<(), String> {
         let (least, most) = self.config.limits().entitled;
         if let Some(e) = entitled.filter(|e| !(least..=most).contains(e)) {
             return Err(format!("{e} hundredths of a processor are outside of its {least} to {most}"));

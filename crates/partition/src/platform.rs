@@ -94,8 +94,11 @@ impl Platform for Partition {
 
     fn set_capacity(&self, entitled: u32, weight: u8) -> HResult {
         let capped = self.capacity().weight.is_none();
-        let weight = if capped { None } else { Some(weight) };
-        self.change_capacity(Some(entitled), weight).map_err(|_| papr::rc::Rc::CONSTRAINED)
+        // No guest takes from its neighbours what it was not given.
+        let most = self.granted_weight();
+        let given = if capped { None } else { Some(weight.min(most)) };
+        self.change_share(Some(entitled), given).map_err(|_| papr::rc::Rc::CONSTRAINED)?;
+        if given.is_some_and(|g| g < weight) { Err(papr::rc::Rc::CONSTRAINED) } else { Ok(()) }
     }
 
     fn end(&self, how: End) {
