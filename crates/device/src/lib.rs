@@ -18,4 +18,4 @@ pub use irq::{IrqController, IrqError, IrqKind, IrqLine, VcpuLines};
 pub use lan::LogicalLan;
 pub use pci::PciFunction;
 pub use tree::{DeviceTree, NodeId, PathError};
-pub use vio::{VioDevice, VioWindow};
+pub use vio::{RemoteWindow, VioDevice, VioWindow, VtyPartner, VtyServer};

@@ -2,13 +2,16 @@
 
 use std::any::Any;
 
-use crate::{DeviceTree, LogicalLan, NodeId};
+use crate::{DeviceTree, DmaSpace, LogicalLan, NodeId};
 
 /// Return code of a hypercall as LoPAR numbers them; negative for failures.
 pub type Rc = i64;
 
 /// H_PARAMETER: a bad argument, or an adapter of another kind.
 pub const H_PARAMETER: Rc = -4;
+
+/// H_NOT_FOUND: there is no such thing.
+pub const H_NOT_FOUND: Rc = -7;
 
 /// A DMA window that an adapter needs: the partition makes the table of translation control entries before it makes
 /// the adapter.
@@ -62,8 +65,55 @@ pub trait VioDevice: Any + Send + Sync {
     fn enable_crq(&self) -> Result<(), Rc> {
         Err(H_PARAMETER)
     }
+    /// H_VIOCTL (LoPAR 17.2.1.7): a subfunction and its first two arguments.
+    fn control(&self, _function: u64, _args: [u64; 2]) -> Result<(), Rc> {
+        Err(H_PARAMETER)
+    }
+    /// The adapter as H_COPY_RDMA sees it, if it serves a partner.
+    fn remote(&self) -> Option<&dyn RemoteWindow> {
+        None
+    }
+    /// The adapter as the hypercalls of virtual terminals see it, if it is a server of them.
+    fn vty_server(&self) -> Option<&dyn VtyServer> {
+        None
+    }
     /// The adapter as the hypercalls of the logical LAN see it, if it is one.
     fn lan(&self) -> Option<&dyn LogicalLan> {
         None
     }
+}
+
+/// The memory of an adapter's partner (LoPAR 17.2.1.8, "Remote DMA"): the window that the partner has for the adapter
+/// at its own end.
+pub trait RemoteWindow {
+    /// Logical I/O bus number by which the adapter's own partition names it.
+    fn liobn(&self) -> u32;
+    /// Works on the partner's window, which stays the partner's until the work is done. H_PERMISSION if there is no
+    /// connection.
+    fn with(&self, work: &mut dyn FnMut(&dyn DmaSpace) -> Result<(), Rc>) -> Result<(), Rc>;
+}
+
+/// What one terminal is that a server may connect to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct VtyPartner {
+    /// Number of its partition.
+    pub partition: u32,
+    /// Its unit address there.
+    pub unit: u32,
+    /// Location code.
+    pub location: String,
+}
+
+/// What the hypercalls of virtual terminals ask of a `vty-server` (LoPAR 16.6.3).
+pub trait VtyServer {
+    /// Terminals it may connect to, in order.
+    fn partners(&self) -> Vec<VtyPartner>;
+    /// H_REGISTER_VTERM: connects to the terminal `unit` of a partition.
+    fn register(&self, partition: u64, unit: u64) -> Result<(), Rc>;
+    /// H_FREE_VTERM.
+    fn free(&self) -> Result<(), Rc>;
+    /// H_GET_TERM_CHAR: number of bytes and two registers.
+    fn get(&self) -> Result<(u64, [u64; 2]), Rc>;
+    /// H_PUT_TERM_CHAR: as many bytes of two registers.
+    fn put(&self, len: u64, registers: [u64; 2]) -> Result<(), Rc>;
 }

@@ -5,6 +5,7 @@
 //! register conventions: those stand in the tables that call it.
 #![forbid(unsafe_code)]
 
+pub mod crq;
 pub mod intc;
 pub mod nvram;
 pub mod phb;
@@ -19,6 +20,7 @@ pub mod veth;
 pub mod virtio;
 pub mod vscsi;
 pub mod vterm;
+pub mod vty_server;
 pub mod xics;
 pub mod xive;
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use partition::CharBackend;
+use partition::io::Sink;
 
 /// Bytes that whoever comes later sees.
 const KEPT: usize = 64 << 10;
@@ -23,6 +24,9 @@ pub struct Console {
 struct State {
     kept: VecDeque<u8>,
     viewers: Vec<Arc<Viewer>>,
+    /// The server in another partition that is connected, and the number of the connection.
+    server: Option<(u64, Arc<dyn Sink>)>,
+    connections: u64,
 }
 
 /// One who looks.
@@ -95,6 +99,26 @@ impl Console {
         }
     }
 
+    /// Connects a server of another partition; the number of the connection, or none if another is connected.
+    pub fn connect(&self, sink: Arc<dyn Sink>) -> Option<u64> {
+        let mut s = lock(&self.state);
+        if s.server.is_some() {
+            return None;
+        }
+        s.connections += 1;
+        let id = s.connections;
+        s.server = Some((id, sink));
+        Some(id)
+    }
+
+    /// Ends a connection.
+    pub fn disconnect(&self, id: u64) {
+        let mut s = lock(&self.state);
+        if s.server.as_ref().is_some_and(|(n, _)| *n == id) {
+            s.server = None;
+        }
+    }
+
     /// Everybody looks away: the node ends.
     pub fn close(&self) {
         lock(&self.state).viewers.drain(..).for_each(|v| v.close());
@@ -108,6 +132,9 @@ impl CharBackend for Console {
         let over = s.kept.len().saturating_sub(KEPT);
         s.kept.drain(..over);
         s.viewers.retain(|v| v.give(bytes));
+        if let Some((_, sink)) = &s.server {
+            sink.output(bytes);
+        }
         true
     }
     fn input_room(&self) {

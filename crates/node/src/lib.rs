@@ -5,6 +5,7 @@
 pub mod api;
 pub mod client;
 mod console;
+mod joints;
 mod locate;
 pub mod profile;
 pub mod quantity;

@@ -17,6 +17,10 @@ pub const MOST_MEMORY: u64 = 16 << 40;
 pub const MOST_CPUS: u32 = 256;
 /// Weight where nothing is said.
 const USUAL_WEIGHT: u8 = 128;
+/// What stands for all other partitions.
+pub const ALL: &str = "*";
+/// Most adapters of a kind that join a partition to others.
+const MOST_ADAPTERS: usize = 32;
 /// Longest name.
 const LONGEST_NAME: usize = 47;
 
@@ -136,6 +140,15 @@ pub struct PartitionProfile {
     /// Other devices.
     #[serde(default)]
     pub device: Vec<String>,
+    /// Virtual SCSI client adapters: the partition that serves each.
+    #[serde(default)]
+    pub vscsi_client: Vec<String>,
+    /// Virtual SCSI server adapters: the partition that each serves.
+    #[serde(default)]
+    pub vscsi_server: Vec<String>,
+    /// Servers of virtual terminals: the partition whose console each may connect to, or "*" for all others.
+    #[serde(default)]
+    pub vty_server: Vec<String>,
     /// Orders for cloud-init.
     pub cloud_init: Option<String>,
     /// Ends when the guest reboots.
@@ -255,6 +268,7 @@ pub fn check(p: &Profile) -> Result<(), Mistake> {
         check_names(p, n, part)?;
         check_sizes(n, part)?;
         check_share(n, part)?;
+        check_joints(p, n, part)?;
     }
     check_sums(p)
 }
@@ -338,6 +352,43 @@ fn check_share(n: usize, part: &PartitionProfile) -> Result<(), Mistake> {
     Ok(())
 }
 
+/// Whether the adapters that lead to other partitions have partners there.
+fn check_joints(p: &Profile, n: usize, part: &PartitionProfile) -> Result<(), Mistake> {
+    let lists = [
+        ("vscsi-client", &part.vscsi_client),
+        ("vscsi-server", &part.vscsi_server),
+        ("vty-server", &part.vty_server),
+    ];
+    for (key, list) in lists {
+        if list.len() > MOST_ADAPTERS {
+            let text = format!("{key}: a partition has at most {MOST_ADAPTERS} such adapters");
+            return Err(Mistake::partition(n, key, None, text));
+        }
+        for (i, name) in list.iter().enumerate() {
+            let wrong = |text: String| Err(Mistake::partition(n, key, Some(i), text));
+            let others = || p.partitions.iter().map(|o| &*o.name).filter(|o| *o != part.name);
+            if key == "vty-server" && name == ALL {
+                continue;
+            }
+            let Some(other) = p.partitions.iter().find(|o| o.name == *name && o.name != part.name) else {
+                let names = others().collect::<Vec<_>>().join(", ");
+                return wrong(format!("{key} \"{name}\": right would be another partition: {names}"));
+            };
+            // The n-th adapter here that names the other goes with the n-th there that names this one.
+            let (back, far) = match key {
+                "vscsi-client" => ("vscsi-server", &other.vscsi_server),
+                "vscsi-server" => ("vscsi-client", &other.vscsi_client),
+                _ => continue,
+            };
+            let here = list[..=i].iter().filter(|o| *o == name).count();
+            if far.iter().filter(|o| **o == part.name).count() < here {
+                return wrong(format!("{key} \"{name}\": {name} has no {back} = [\"{}\"] for it", part.name));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Whether everything that starts with the node fits into it.
 fn check_sums(p: &Profile) -> Result<(), Mistake> {
     let have = p.processors().saturating_mul(WHOLE);
@@ -369,6 +420,13 @@ impl Profile {
     pub fn processors(&self) -> u32 {
         let host = || std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
         self.node.processors.map_or_else(host, |c| c.0)
+    }
+
+    /// The cables between virtual SCSI adapters: client's and server's partition, in the order of the clients.
+    pub fn cables(&self) -> Vec<(usize, usize)> {
+        let place = |name: &String| self.partitions.iter().position(|o| o.name == *name);
+        let clients = self.partitions.iter().enumerate();
+        clients.flat_map(|(n, c)| c.vscsi_client.iter().filter_map(move |s| Some((n, place(s)?)))).collect()
     }
 
     /// The number of a partition.

@@ -12,7 +12,8 @@ use partition::papr::PartitionConfig;
 use partition::{Accel, BootError, BootImages, Nvram, Outcome, Partition};
 
 use crate::api::{Answer, NodeStatus, PartitionStatus, Phase, Request, Shown};
-use crate::console::{Console, Viewer};
+use crate::console::Viewer;
+use crate::joints::{Joints, Terminal};
 use crate::profile::{Mode, PartitionProfile, Profile};
 
 /// What a partition is given when it is switched on.
@@ -59,6 +60,7 @@ pub struct System {
     equipment: Box<dyn Equipment>,
     shell: Arc<Shell>,
     units: Vec<Unit>,
+    joints: Joints,
     started: Instant,
     /// Bytes that running partitions have.
     memory: Mutex<u64>,
@@ -71,7 +73,7 @@ pub struct System {
 struct Unit {
     profile: PartitionProfile,
     number: u32,
-    console: Arc<Console>,
+    terminal: Arc<Terminal>,
     life: Mutex<Life>,
 }
 
@@ -105,7 +107,7 @@ impl System {
         let unit = |(n, p): (usize, &PartitionProfile)| Unit {
             profile: p.clone(),
             number: profile.number(n),
-            console: Arc::default(),
+            terminal: Terminal::new(&p.name, profile.number(n)),
             life: Mutex::new(Life {
                 phase: Phase::Off,
                 why: String::new(),
@@ -115,7 +117,9 @@ impl System {
                 last: Usage::default(),
             }),
         };
-        let units = profile.partitions.iter().enumerate().map(unit).collect();
+        let units: Vec<Unit> = profile.partitions.iter().enumerate().map(unit).collect();
+        let terminals: Vec<_> = units.iter().map(|u| u.terminal.clone()).collect();
+        let joints = Joints::new(&profile, &terminals);
         let at_work = shell.clone();
         std::thread::Builder::new().name("dispatcher".into()).spawn(move || at_work.run())?;
         Ok(Arc::new(System {
@@ -123,6 +127,7 @@ impl System {
             equipment,
             shell,
             units,
+            joints,
             started: Instant::now(),
             memory: Mutex::new(0),
             closing: AtomicBool::new(false),
@@ -160,7 +165,7 @@ impl System {
         }
         let named = |e: String| format!("{name}: {e}");
         let mut outfit = self.equipment.outfit(&unit.profile).map_err(named)?;
-        let (running, keep, finish) = self.build(unit, &mut outfit).map_err(named)?;
+        let (running, keep, finish) = self.build(n, &mut outfit).map_err(named)?;
         (life.phase, life.why, life.ended) = (Phase::Running, String::new(), None);
         life.running = Some(running.clone());
         drop(life);
@@ -180,9 +185,10 @@ impl System {
     #[expect(clippy::type_complexity, reason = "the two boxes of an outfit")]
     fn build(
         &self,
-        unit: &Unit,
+        n: usize,
         outfit: &mut Outfit,
     ) -> Result<(Running, Box<dyn Any + Send>, Box<dyn FnOnce() -> Result<(), String> + Send>), String> {
+        let unit = &self.units[n];
         let p = &unit.profile;
         let memory = self.take_memory(p)?;
         let give_back = |e: String| {
@@ -207,12 +213,15 @@ impl System {
         config.number = unit.number;
         let nvram = std::mem::replace(nvram, Nvram::volatile());
         let images = std::mem::take(images);
-        let made = Partition::new(config.clone(), images, unit.console.clone(), nvram, slots);
+        slots.cables = self.joints.cables(n, &self.profile);
+        slots.vty_servers = self.joints.vty_servers(n);
+        let made = Partition::new(config.clone(), images, unit.terminal.console.clone(), nvram, slots);
         let partition = made.map_err(|e| give_back(e.to_string()))?;
         partition.set_accel(accel.clone());
         let seat = self.shell.seat(p.share(cores, entitled), partition.runners());
         let seat = Arc::new(seat.map_err(|e| give_back(e.to_string()))?);
         partition.take_seat(Some(seat.clone()));
+        unit.terminal.set_reader(Arc::downgrade(&partition));
         let running = Running { partition, seat, since: Instant::now(), memory, cores };
         let keep = std::mem::replace(keep, Box::new(()));
         let finish = std::mem::replace(finish, Box::new(|| Ok(())));
@@ -338,7 +347,7 @@ impl System {
     /// Ends the dispatcher, when nothing runs any more.
     pub fn end(&self) {
         self.shell.quit();
-        self.units.iter().for_each(|u| u.console.close());
+        self.units.iter().for_each(|u| u.terminal.console.close());
     }
 
     // ---- requests ----
@@ -370,14 +379,14 @@ impl System {
 
     /// Begins to look at the console of a partition.
     pub(crate) fn view(&self, name: &str) -> Option<Arc<Viewer>> {
-        self.unit(name).ok().map(|n| self.units[n].console.view())
+        self.unit(name).ok().map(|n| self.units[n].terminal.console.view())
     }
 
     /// Types into the console of a partition; what is typed into nothing is gone.
     pub(crate) fn type_in(&self, name: &str, viewer: &Viewer, bytes: &[u8]) {
         let Ok(n) = self.unit(name) else { return };
         let unit = &self.units[n];
-        unit.console.feed(viewer, bytes, |b| {
+        unit.terminal.console.feed(viewer, bytes, |b| {
             let running = lock(&unit.life).running.clone();
             running.map_or(b.len(), |r| r.partition.console_input(b))
         });

@@ -1,7 +1,11 @@
 //! Profiles, and what is told about wrong ones.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use partition::io::{CableSlot, Side, Sink};
+
+use crate::joints::{Joints, Terminal};
 use crate::profile::{Mode, Profile, Source};
 use crate::quantity::{Bytes, Count, Hundredths, Span};
 
@@ -84,6 +88,15 @@ fn wrong_profiles_are_told_with_their_line() {
         (part("mode = \"dedicated\"\nentitlement = 0.5"), 7, "capped"),
         (part("number = 65535"), 6, "65534"),
         (part("[[partition]]\nname = \"a\""), 7, "already"),
+        (part("vscsi-client = [\"a\"]\n[[partition]]\nname = \"b\""), 6, "another partition: b"),
+        (part("vscsi-client = [\"b\"]\n[[partition]]\nname = \"b\""), 6, "vscsi-server = [\"a\"]"),
+        (
+            part("vscsi-client = [\"b\",\n \"b\"]\n[[partition]]\nname = \"b\"\nvscsi-server = [\"a\"]"),
+            7,
+            "vscsi-server",
+        ),
+        (part("vscsi-server = [\"b\"]\n[[partition]]\nname = \"b\""), 6, "vscsi-client = [\"a\"]"),
+        (part("vty-server = [\"*\", \"c\"]"), 6, "vty-server \"c\""),
         (
             part("entitlement = 0.6\n[[partition]]\nname = \"b\"\nentitlement = 0.5"),
             9,
@@ -138,4 +151,31 @@ fn a_control_socket_takes_no_file_s_place() {
     assert!(crate::server::bind(&path).unwrap_err().contains("another system"));
     drop(listener);
     std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
+fn cables_join_the_adapters_that_name_each_other() {
+    let text = "[[partition]]\nname = \"io\"\nvscsi-server = [\"b\", \"a\", \"b\"]\nvty-server = [\"*\"]\n\
+                [[partition]]\nname = \"a\"\nvscsi-client = [\"io\"]\nentitlement = 0.1\n\
+                [[partition]]\nname = \"b\"\nvscsi-client = [\"io\", \"io\"]\nentitlement = 0.1\n";
+    let p = read("cables.toml", &format!("[node]\nprocessors = 2\n{text}")).unwrap();
+    assert_eq!(p.cables(), [(1, 0), (2, 0), (2, 0)]);
+    let terminals: Vec<_> = (0..3).map(|n| Terminal::new(&p.partitions[n].name, p.number(n))).collect();
+    let joints = Joints::new(&p, &terminals);
+    let [io, a, b] = [0, 1, 2].map(|n| joints.cables(n, &p));
+    assert!(io.iter().all(|s| s.side == Side::Server) && a.iter().chain(&b).all(|s| s.side == Side::Client));
+    let same = |s: usize, c: &CableSlot| Arc::ptr_eq(&io[s].cable, &c.cable);
+    assert!(same(0, &b[0]) && same(1, &a[0]) && same(2, &b[1]));
+    let partners = joints.vty_servers(0)[0].partners();
+    assert_eq!(partners.iter().map(|p| p.partition).collect::<Vec<_>>(), [2, 3]);
+    // A console has one server at a time.
+    struct Nowhere;
+    impl Sink for Nowhere {
+        fn output(&self, _: &[u8]) {}
+    }
+    let line = joints.vty_servers(0)[0].connect(&partners[0], Arc::new(Nowhere)).unwrap();
+    assert!(joints.vty_servers(0)[0].connect(&partners[0], Arc::new(Nowhere)).is_none());
+    assert_eq!(line.input(b"nobody"), 6);
+    drop(line);
+    assert!(joints.vty_servers(0)[0].connect(&partners[0], Arc::new(Nowhere)).is_some());
 }

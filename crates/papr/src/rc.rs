@@ -25,6 +25,8 @@ impl Rc {
     pub const RESERVED_DABR: Rc = Rc(-8);
     pub const AUTHORITY: Rc = Rc(-10);
     pub const PERMISSION: Rc = Rc(-11);
+    pub const SOURCE_PARM: Rc = Rc(-13);
+    pub const DEST_PARM: Rc = Rc(-14);
     pub const RESOURCE: Rc = Rc(-16);
     pub const P2: Rc = Rc(-55);
     pub const P3: Rc = Rc(-56);

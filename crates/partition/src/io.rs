@@ -5,6 +5,7 @@ use std::sync::Arc;
 use block::Disk;
 use device::irq::lisn;
 use device::{IrqController, IrqKind, IrqLine, VioWindow};
+use devices::crq::{self, Crq};
 use devices::intc::Intc;
 use devices::phb::Phb;
 use devices::scsi::{Kind, Target, Unit};
@@ -13,11 +14,16 @@ use devices::virtio::blk::Blk;
 use devices::virtio::net::Net;
 use devices::virtio::{VirtioDevice, VirtioPci, scsi};
 use devices::vscsi::{self, Vscsi};
+use devices::vty_server::{self, VtyServerAdapter};
 use mem::GuestRam;
 use net::Port;
 use papr::PaprState;
 use papr::hcall::vio::TceSpace;
 use papr::vio::VioBus;
+
+pub use device::VtyPartner;
+pub use devices::crq::{Cable, Owner, Side};
+pub use devices::vty_server::{Exchange, Line, Sink};
 
 use crate::BootError;
 use crate::firmware_disks::FirmwareDisk;
@@ -70,6 +76,15 @@ pub struct NicSlot {
     pub mac: [u8; 6],
 }
 
+/// One end of a cable to another partition.
+#[derive(Clone)]
+pub struct CableSlot {
+    /// The cable.
+    pub cable: Arc<Cable>,
+    /// Which end.
+    pub side: Side,
+}
+
 /// The devices to make, in the order they were asked for.
 #[derive(Clone, Default)]
 pub struct IoSlots {
@@ -77,6 +92,10 @@ pub struct IoSlots {
     pub disks: Vec<DiskSlot>,
     /// Network adapters.
     pub nics: Vec<NicSlot>,
+    /// Virtual SCSI adapters whose partners are in other partitions.
+    pub cables: Vec<CableSlot>,
+    /// Servers of other partitions' terminals.
+    pub vty_servers: Vec<Arc<dyn Exchange>>,
     /// Other virtio devices on the PCI host bridge.
     pub extras: Vec<Arc<dyn VirtioDevice>>,
 }
@@ -99,6 +118,8 @@ pub(crate) struct Backplane<'a> {
     pub ram: &'a Arc<GuestRam>,
     /// The next free interrupt source of [`lisn::VIO`].
     pub next_vio: u32,
+    /// The partition, as others are told of it.
+    pub owner: Owner,
     /// Virtual processors.
     pub vcpus: u32,
 }
@@ -128,7 +149,7 @@ impl Io {
     /// Makes the devices.
     pub fn build(slots: &IoSlots, b: &mut Backplane) -> Result<Io, BootError> {
         let mut io = Io::default();
-        let IoSlots { disks, nics, extras } = slots;
+        let IoSlots { disks, nics, cables, vty_servers, extras } = slots;
         // Where firmware finds each disk.
         let mut paths = vec![String::new(); disks.len()];
         io.add_vscsi(disks, &mut paths, b)?;
@@ -144,6 +165,11 @@ impl Io {
                 NicModel::Veth => io.add_veth(nic, b)?,
                 NicModel::Virtio => drop(io.plug(b, Arc::new(virtio_nic(nic, b.vcpus)))?),
             }
+        }
+        io.add_cables(cables, b)?;
+        for (n, exchange) in vty_servers.iter().enumerate() {
+            let adapter = VtyServerAdapter::new(vty_server::UNIT + n as u32, b.vio_line()?, exchange.clone());
+            io.vio.add(Arc::new(adapter));
         }
         for device in extras {
             io.plug(b, device.clone())?;
@@ -174,6 +200,19 @@ impl Io {
             let space = b.window(vscsi::window(vscsi::UNIT))?;
             let adapter = Vscsi::new(vscsi::UNIT, b.vio_line()?, space, b.ram.clone(), target);
             self.vio.add(Arc::new(adapter));
+        }
+        Ok(())
+    }
+
+    /// Adds the adapters at ends of cables.
+    fn add_cables(&mut self, cables: &[CableSlot], b: &mut Backplane) -> Result<(), BootError> {
+        for side in [Side::Client, Side::Server] {
+            for (n, slot) in cables.iter().filter(|s| s.side == side).enumerate() {
+                let unit = side.unit(n as u32);
+                let space = b.window(crq::window(unit))?;
+                let adapter = Crq::new(side, unit, b.owner.clone(), slot.cable.clone(), b.vio_line()?, space);
+                self.vio.add(Arc::new(adapter));
+            }
         }
         Ok(())
     }

@@ -157,6 +157,7 @@ impl Partition {
             papr: &papr,
             ram: &ram,
             next_vio: lisn::VIO.start + 1,
+            owner: io::Owner { number: config.number, name: config.name.clone() },
             vcpus: config.vcpus,
         };
         let io = Io::build(slots, &mut backplane)?;

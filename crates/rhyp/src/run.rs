@@ -79,7 +79,7 @@ pub fn start(
     let shares = crate::share::open_all(&m.shares)?;
     let mut extras = shares.devices.clone();
     extras.extend(crate::device::open_all(&m.devices)?);
-    let slots = IoSlots { disks, nics: networks.slots.clone(), extras };
+    let slots = IoSlots { disks, nics: networks.slots.clone(), extras, ..IoSlots::default() };
     let console = Console::new(kind, on_output)?;
     let partition =
         Partition::new(config, images, Arc::new(console.backend()), nvram, &slots).map_err(boot_failure)?;

@@ -194,7 +194,7 @@ impl Host {
         let shares = share::open_all(&m.shares)?;
         let mut extras = shares.devices.clone();
         extras.extend(device::open_all(&m.devices)?);
-        let slots = IoSlots { disks, nics: networks.slots.clone(), extras };
+        let slots = IoSlots { disks, nics: networks.slots.clone(), extras, ..IoSlots::default() };
         let disks = slots.disks.clone();
         let finish = move || disk::finish(&disks).map_err(|f| f.text);
         Ok(Outfit {

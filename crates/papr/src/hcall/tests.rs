@@ -755,3 +755,114 @@ fn ends_are_told() {
     let ends = [End::OsTerm("out of luck".into()), End::Reboot, End::PowerOff];
     assert_eq!(*p.ended.lock().unwrap(), ends);
 }
+
+/// Two partitions on a cable: a server's and a client's, each with a window, both queues registered.
+fn cabled() -> [TestPlatform; 2] {
+    use device::irq::{IrqController, IrqKind};
+    use devices::crq::{Cable, Crq, Owner, Side, window};
+    let cable = std::sync::Arc::new(Cable::default());
+    let ends = [Side::Server, Side::Client].map(|side| {
+        let mut p = power9();
+        let w = window(side.unit(0));
+        p.papr.tces.create(w.liobn, 0, 12, 64).unwrap();
+        let table = p.papr.tces.get(w.liobn.into()).unwrap();
+        let space = vio::TceSpace { table, ram: p.shared.ram.clone() };
+        let line = p.intc.claim(lisn::VIO.start + 1, IrqKind::Msi).unwrap();
+        let owner = Owner { number: 1, name: "one".into() };
+        let crq = Crq::new(side, side.unit(0), owner, cable.clone(), line, std::sync::Arc::new(space));
+        p.vio.add(std::sync::Arc::new(crq));
+        // I/O page 1 is the queue, page 2 may be read, page 3 written, page 4 both.
+        for (page, rights) in [(1, 3), (2, 1), (3, 2), (4, 3), (5, 3)] {
+            assert_eq!(
+                p.hcall(&mut p.cpu(0), 0x20, &[w.liobn.into(), page << 12, 0x10_0000 | page << 12 | rights]),
+                0
+            );
+        }
+        p
+    });
+    let [s, c] = &ends;
+    assert_eq!(s.hcall(&mut s.cpu(0), 0xfc, &[SERVER, 0x1000, 4096]), 2);
+    assert_eq!(c.hcall(&mut c.cpu(0), 0xfc, &[CLIENT, 0x1000, 4096]), 0);
+    ends
+}
+
+const SERVER: u64 = 0x7100_4000;
+const CLIENT: u64 = 0x7100_3000;
+const REMOTE: u64 = SERVER | 0x8000_0000;
+
+#[test]
+fn remote_dma_keeps_to_both_windows() {
+    const COPY: u64 = 0x110;
+    let [s, c] = cabled();
+    let mut cpu = s.cpu(0);
+    c.shared.ram.fill(0, MEMORY, 0xcc).unwrap();
+    s.shared.ram.fill(0, MEMORY, 0x55).unwrap();
+    c.shared.ram.write(0x10_2ff0, b"from the client").unwrap();
+    let mut copy = |len: u64, from: (u64, u64), to: (u64, u64)| {
+        s.hcall(&mut cpu, COPY, &[len, from.0, from.1, to.0, to.1])
+    };
+    let byte = |p: &TestPlatform, at: u64| p.shared.ram.read_u32_be(at).unwrap() >> 24;
+    // What is not allowed changes nothing anywhere.
+    let before = [&s, &c].map(|p| p.shared.ram.read_u32_be(0x10_3000).unwrap());
+    for (len, from, to, code) in [
+        (0, (REMOTE, 0x2000), (SERVER, 0x4000), -4),
+        (128 * 1024 + 1, (REMOTE, 0x2000), (SERVER, 0x4000), -4),
+        (u64::MAX, (REMOTE, 0x2000), (SERVER, 0x4000), -4),
+        (16, (CLIENT, 0x2000), (SERVER, 0x4000), -13),
+        (16, (REMOTE + 1, 0x2000), (SERVER, 0x4000), -13),
+        (16, (u64::MAX, 0x2000), (SERVER, 0x4000), -13),
+        (16, (REMOTE, 0x2000), (CLIENT, 0x4000), -14),
+        (16, (REMOTE, 0x2000), (REMOTE, 0x4000), -14),
+        // Not mapped, not for reading, past the window's end, round the end of all addresses.
+        (16, (REMOTE, 0), (SERVER, 0x4000), -11),
+        (16, (REMOTE, 0x3000), (SERVER, 0x4000), -11),
+        (16, (REMOTE, 0x10_2000), (SERVER, 0x4000), -11),
+        (16, (REMOTE, u64::MAX - 7), (SERVER, 0x4000), -11),
+        (16, (REMOTE, 0x5ff8), (SERVER, 0x4000), -11),
+        (4096 * 8, (REMOTE, 0x2000), (SERVER, 0x4000), -11),
+        // The same at the other side.
+        (16, (REMOTE, 0x2000), (SERVER, 0), -11),
+        (16, (REMOTE, 0x2000), (SERVER, 0x2000), -11),
+        (16, (SERVER, 0x4000), (REMOTE, 0x2000), -11),
+        (16, (SERVER, 0x4000), (REMOTE, 0x5ff8), -11),
+        (16, (SERVER, 0x3000), (REMOTE, 0x3000), -11),
+    ] {
+        assert_eq!(copy(len, from, to), code, "{len:#x} {from:x?} {to:x?}");
+        assert_eq!((byte(&s, 0x10_4000), byte(&c, 0x10_4000)), (0x55, 0xcc));
+    }
+    assert_eq!([&s, &c].map(|p| p.shared.ram.read_u32_be(0x10_3000).unwrap()), before);
+    // What is allowed.
+    assert_eq!(copy(15, (REMOTE, 0x2ff0), (SERVER, 0x3ff8)), 0);
+    let mut got = [0; 15];
+    s.shared.ram.read(0x10_3ff8, &mut got).unwrap();
+    assert_eq!(&got, b"from the client");
+    assert_eq!(copy(4096, (SERVER, 0x4000), (REMOTE, 0x4100)), 0);
+    assert_eq!(
+        (byte(&c, 0x10_40fc), byte(&c, 0x10_4100), byte(&c, 0x10_50fc), byte(&c, 0x10_5100)),
+        (0xcc, u32::from(got[8]), 0x55, 0xcc)
+    );
+    assert_eq!(copy(16, (SERVER, 0x2000), (SERVER, 0x3000)), 0);
+    // A page that the client takes back is gone, and so is everything with the connection.
+    assert_eq!(c.hcall(&mut c.cpu(0), 0x20, &[CLIENT, 0x2000, 0]), 0);
+    assert_eq!(copy(15, (REMOTE, 0x2ff0), (SERVER, 0x3ff8)), -11);
+    assert_eq!(copy(15, (REMOTE, 0x4000), (SERVER, 0x3ff8)), 0);
+    assert_eq!(c.hcall(&mut c.cpu(0), 0x100, &[CLIENT]), 0);
+    assert_eq!(copy(15, (REMOTE, 0x4000), (SERVER, 0x3ff8)), -11);
+    // The client names nothing of the server's; nobody maps pages of another's window.
+    let mut cpu = c.cpu(0);
+    for liobn in [SERVER, REMOTE, CLIENT | 0x8000_0000] {
+        assert_eq!(c.hcall(&mut cpu, COPY, &[16, liobn, 0x4000, CLIENT, 0x4000]), -13);
+        assert_eq!(c.hcall(&mut cpu, 0x20, &[liobn, 0x4000, 3]), PARAMETER);
+    }
+    assert_eq!(s.hcall(&mut s.cpu(0), 0x20, &[REMOTE, 0x4000, 3]), PARAMETER);
+}
+
+#[test]
+fn partner_information_of_terminals_ends() {
+    let p = power9();
+    let mut cpu = p.cpu(0);
+    for number in [0x150, 0x154, 0x158, 0x54, 0x58] {
+        assert_eq!(p.hcall(&mut cpu, number, &[0x7100_0100, 1, 1, 0x1000]), PARAMETER);
+    }
+    assert_eq!(p.hcall(&mut cpu, 0x2a8, &[0x7100_4000, 8, 0, 0]), PARAMETER);
+}

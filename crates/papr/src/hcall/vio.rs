@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use device::{DmaAccess, DmaFault, DmaSpace};
+use device::{DmaAccess, DmaFault, DmaSpace, RemoteWindow};
 use mem::{GuestRam, Pieces};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,8 @@ pub(super) const ROWS: &[Row] = &[
     row(0x104, "H_VIO_SIGNAL", 2, "17.2.1.3.1", vio_signal),
     row(0x108, "H_SEND_CRQ", 3, "17.2.3.1.5.3", send_crq),
     row(0x2b0, "H_ENABLE_CRQ", 1, "17.2.3.1.5.4", enable_crq),
+    row(0x110, "H_COPY_RDMA", 5, "17.2.3.2.1", copy_rdma),
+    row(0x2a8, "H_VIOCTL", 4, "17.2.1.4", vioctl),
 ];
 
 /// Bits of a TCE that mean something here: page number and the two access rights.
@@ -36,6 +38,10 @@ const MAX_WINDOWS: usize = 1024;
 const MAX_ENTRIES: usize = 1 << 28;
 /// Most entries one H_STUFF_TCE sets. LoPAR lets a call do a part only by H_LONG_BUSY, so more is refused.
 const MAX_STUFF: u64 = 1 << 20;
+/// Most bytes of one H_COPY_RDMA.
+const MAX_RDMA: u64 = 128 << 10;
+/// Bytes of it that are on their way at a time.
+const RDMA_PIECE: usize = 4096;
 /// Most entries of H_PUT_TCE_INDIRECT: a page full.
 const MAX_INDIRECT: u64 = 512;
 
@@ -360,4 +366,66 @@ fn send_crq(c: &mut Ctx) -> HResult {
 /// ( unit -- )
 fn enable_crq(c: &mut Ctx) -> HResult {
     c.p.vio().call(c.arg(0), |d| d.enable_crq())
+}
+
+/// ( unit function arguments*2 -- )
+fn vioctl(c: &mut Ctx) -> HResult {
+    let (function, args) = (c.arg(1), [c.arg(2), c.arg(3)]);
+    c.p.vio().call(c.arg(0), |d| d.control(function, args))
+}
+
+/// One side of a copy.
+enum Window<'a> {
+    /// The partition's own.
+    Own(TceSpace),
+    /// That of an adapter's partner.
+    Remote(&'a dyn RemoteWindow),
+}
+
+/// The window of a number in the calling partition; `None` if it has none of that number.
+fn rdma_window<'a>(c: &Ctx<'a>, liobn: u64) -> Option<Window<'a>> {
+    if let Some(table) = c.papr().tces.get(liobn) {
+        return Some(Window::Own(TceSpace { table, ram: c.shared().ram.clone() }));
+    }
+    c.p.vio().iter().filter_map(|d| d.remote()).find(|r| u64::from(r.liobn()) == liobn).map(Window::Remote)
+}
+
+/// ( length source-liobn source destination-liobn destination -- ): at most 128 KiB. H_SOURCE_PARM and H_DEST_PARM for
+/// windows that the partition does not have, and for two that are both partners'; H_PERMISSION for what a window does
+/// not map for this access, and then nothing was copied.
+fn copy_rdma(c: &mut Ctx) -> HResult {
+    let (len, from, to) = (c.arg(0), c.arg(2), c.arg(4));
+    if len == 0 || len > MAX_RDMA {
+        return Err(Rc::PARAMETER);
+    }
+    let source = rdma_window(c, c.arg(1)).ok_or(Rc::SOURCE_PARM)?;
+    let target = rdma_window(c, c.arg(3)).ok_or(Rc::DEST_PARM)?;
+    let run = |s: &dyn DmaSpace, t: &dyn DmaSpace| copy(s, from, t, to, len).map_err(|_| Rc::PERMISSION.0);
+    match (source, target) {
+        (Window::Own(s), Window::Own(t)) => run(&s, &t),
+        (Window::Own(s), Window::Remote(t)) => t.with(&mut |t| run(&s, t)),
+        (Window::Remote(s), Window::Own(t)) => s.with(&mut |s| run(s, &t)),
+        (Window::Remote(_), Window::Remote(_)) => return Err(Rc::DEST_PARM),
+    }
+    .map_err(Rc)
+}
+
+fn copy(source: &dyn DmaSpace, from: u64, target: &dyn DmaSpace, to: u64, len: u64) -> Result<(), DmaFault> {
+    if !source.allows(from, len, DmaAccess::Read) {
+        return Err(DmaFault(from));
+    }
+    if !target.allows(to, len, DmaAccess::Write) {
+        return Err(DmaFault(to));
+    }
+    let mut piece = [0; RDMA_PIECE];
+    let mut done = 0;
+    // The windows may change meanwhile: each piece is looked up again. Neither sum overflows, as both ranges are allowed.
+    while done < len {
+        let n = (len - done).min(RDMA_PIECE as u64);
+        let bytes = &mut piece[..n as usize];
+        source.read(from.wrapping_add(done), bytes)?;
+        target.write(to.wrapping_add(done), bytes)?;
+        done += n;
+    }
+    Ok(())
 }
