@@ -11,6 +11,7 @@ mod cloud_init;
 mod disk_boot;
 mod disks;
 mod installer;
+mod joints;
 mod life;
 mod matrix;
 mod net;
@@ -129,6 +130,7 @@ fn run() -> Result<ExitCode> {
     cloud_init::register(&mut suite);
     disks::register(&mut suite);
     installer::register(&mut suite);
+    joints::register(&mut suite);
     life::register(&mut suite);
     userland::register(&mut suite);
     virtio::register(&mut suite);

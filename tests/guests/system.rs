@@ -72,8 +72,21 @@ fn kernel(images: &Images) -> Result<PathBuf> {
 /// Systems that were started.
 static STARTED: AtomicUsize = AtomicUsize::new(0);
 
+/// A partition of a system under test.
+#[derive(Default)]
+pub struct Part<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What its userland does.
+    pub script: &'a str,
+    /// Modules that are loaded before.
+    pub modules: &'a [&'a str],
+    /// More lines of its profile.
+    pub profile: &'a str,
+}
+
 /// A managed system under test.
-struct Up {
+pub struct Up {
     process: Guest,
     control: PathBuf,
 }
@@ -83,15 +96,34 @@ impl Up {
     fn start(case: &mut Case, images: &Images, script: &str, partitions: &[(&str, &str)]) -> Result<Self> {
         let initrd = case.file("initrd", &[])?;
         images.userland(script).write(&initrd)?;
-        let mut text = "[node]\nprocessors = 1\n".to_owned();
-        for (name, more) in partitions {
-            text.push_str(&format!(
-                "[[partition]]\nname = \"{name}\"\nmemory = \"256M\"\nkernel = \"{}\"\ninitrd = \"{}\"\n\
-                 append = \"console=hvc0 quiet\"\n{more}\n",
-                kernel(images)?.display(),
-                initrd.display()
-            ));
+        let kernel = kernel(images)?;
+        let text = partitions.iter().map(|(name, more)| Self::section(name, &kernel, &initrd, more));
+        Self::boot(case, &format!("[node]\nprocessors = 1\n{}", text.collect::<String>()))
+    }
+
+    /// Starts partitions of different userlands, with the newest kernel there is.
+    pub fn start_parts(case: &mut Case, images: &Images, node: &str, parts: &[Part]) -> Result<Self> {
+        let mut text = format!("[node]\n{node}\n");
+        let newest = images.kernel(KernelVersion::V6_12).or(images.kernel(KernelVersion::V6_1));
+        let kernel = newest.context("no kernel")?;
+        for p in parts {
+            let initrd = case.file("initrd", &[])?;
+            images.userland(p.script).modules(kernel, p.modules)?.write(&initrd)?;
+            text.push_str(&Self::section(p.name, &kernel.vmlinux, &initrd, p.profile));
         }
+        Self::boot(case, &text)
+    }
+
+    fn section(name: &str, kernel: &Path, initrd: &Path, more: &str) -> String {
+        format!(
+            "[[partition]]\nname = \"{name}\"\nmemory = \"256M\"\nkernel = \"{}\"\ninitrd = \"{}\"\n\
+             append = \"console=hvc0 quiet\"\n{more}\n",
+            kernel.display(),
+            initrd.display()
+        )
+    }
+
+    fn boot(case: &mut Case, text: &str) -> Result<Self> {
         let profile = case.file("toml", text.as_bytes())?;
         // A socket's name has to be short.
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
@@ -108,20 +140,20 @@ impl Up {
     }
 
     /// A command of the system's.
-    fn ask(&self, words: &[&str]) -> Result<String> {
+    pub fn ask(&self, words: &[&str]) -> Result<String> {
         let out = Command::new(rhyp_program()?).args(words).arg("--control").arg(&self.control).output()?;
         ensure!(out.status.success(), "{words:?}: {}", String::from_utf8_lossy(&out.stderr));
         Ok(String::from_utf8(out.stdout)?)
     }
 
-    fn console(&self, case: &mut Case, name: &str) -> Result<Guest> {
+    pub fn console(&self, case: &mut Case, name: &str) -> Result<Guest> {
         let control = self.control.as_os_str();
         let words: [OsString; 4] = ["console".into(), name.into(), "--control".into(), control.into()];
         case.start_program(Path::new(&rhyp_program()?), &words)
     }
 
     /// Waits until `rhyp ls` shows a partition in this state.
-    fn expect_state(&self, name: &str, state: &str) -> Result<()> {
+    pub fn expect_state(&self, name: &str, state: &str) -> Result<()> {
         let deadline = Instant::now() + patience();
         loop {
             let list = self.ask(&["ls"])?;
@@ -137,7 +169,7 @@ impl Up {
     }
 
     /// Switches everything off.
-    fn down(mut self) -> Result<()> {
+    pub fn down(mut self) -> Result<()> {
         self.ask(&["down"])?;
         let status = self.process.wait(patience())?;
         ensure!(status.success(), "rhyp up ended with {status}: {}", self.process.stderr());
