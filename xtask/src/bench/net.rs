@@ -1,5 +1,6 @@
-//! `cargo xtask bench --net`: Debian's iperf3 from a guest to the host and back, and between two guests, side by side
-//! with QEMU. Every round runs each machine once, one after the other; medians are compared.
+//! `cargo xtask bench --net`: Debian's iperf3 from a guest to the host and back, and between two guests, of two processes
+//! joined by a socket or of one system on its switch, side by side with QEMU, which always has the socket. Every round
+//! runs each machine once, one after the other; medians are compared.
 
 use std::io::Read;
 use std::net::TcpListener;
@@ -28,12 +29,14 @@ pub struct NetOptions {
     pub peer: bool,
     /// The program to measure instead of the one built here.
     pub rhyp: Option<PathBuf>,
+    /// Only rows with this in their names.
+    pub only: Option<String>,
 }
 
 impl NetOptions {
     /// Reads the words after `--net`.
     pub fn parse(words: &[&str]) -> Result<Self> {
-        let mut o = NetOptions { rounds: 3, seconds: 5, peer: true, rhyp: None };
+        let mut o = NetOptions { rounds: 3, seconds: 5, peer: true, rhyp: None, only: None };
         let mut words = words.iter();
         while let Some(word) = words.next() {
             let mut value = || words.next().with_context(|| format!("{word} needs a value"));
@@ -41,8 +44,9 @@ impl NetOptions {
                 "--rounds" => o.rounds = value()?.parse::<u32>()?.max(1),
                 "--seconds" => o.seconds = value()?.parse::<u32>()?.max(1),
                 "--rhyp" => o.rhyp = Some(value()?.into()),
+                "--only" => o.only = Some((*value()?).to_owned()),
                 "--no-peer" => o.peer = false,
-                w => bail!("unknown word {w}: --rounds N, --seconds N, --rhyp FILE, --no-peer"),
+                w => bail!("unknown word {w}: --rounds N, --seconds N, --rhyp FILE, --only NAME, --no-peer"),
             }
         }
         Ok(o)
@@ -129,6 +133,24 @@ enum Who {
     Qemu,
 }
 
+/// What lies between the two ends.
+#[derive(Clone, Copy)]
+enum Way {
+    Host,
+    Socket,
+    Switch,
+}
+
+impl Way {
+    fn name(self) -> &'static str {
+        match self {
+            Way::Host => "guest and host",
+            Way::Socket => "two guests",
+            Way::Switch => "two guests, switch",
+        }
+    }
+}
+
 impl Bench {
     fn machine(&self, who: Who, model: &str, role: &str) -> Command {
         let append = format!("console=hvc0 quiet {role}");
@@ -190,6 +212,34 @@ impl Bench {
         let text = Killed::new(&mut self.machine(who, model, "client"))?.output()?;
         read(&text)
     }
+
+    /// Two partitions of one system, on its switch.
+    fn system(&self, model: &str) -> Result<[f64; 2]> {
+        let (profile, control) = (self.socket.with_extension("toml"), self.socket.with_extension("control"));
+        let mut text = "[node]\nprocessors = 2\n".to_owned();
+        for role in ["server", "client"] {
+            text.push_str(&format!(
+                "[[partition]]\nname = \"{role}\"\nmemory = \"512M\"\nkernel = {:?}\ninitrd = {:?}\n\
+                 append = \"console=hvc0 quiet {role}\"\nnet = [\"switch=lan,model={model}\"]\n",
+                self.kernel, self.initrd
+            ));
+        }
+        std::fs::write(&profile, text)?;
+        let _ = std::fs::remove_file(&control);
+        let mut up = Command::new(&self.rhyp);
+        up.args(["up", "--once", "--control"]).arg(&control).arg(&profile).stdout(Stdio::null());
+        let mut system = Killed::new(&mut up)?;
+        let limit = Instant::now() + LIMIT;
+        while !control.exists() {
+            if Instant::now() > limit || system.0.try_wait()?.is_some() {
+                bail!("a system of two guests does not start");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let mut console = Command::new(&self.rhyp);
+        console.args(["console", "client", "--control"]).arg(&control).stdout(Stdio::piped());
+        read(&Killed::new(&mut console)?.output()?)
+    }
 }
 
 /// The lines `NET way rate`.
@@ -246,10 +296,20 @@ pub fn run(root: &Path, words: &[&str]) -> Result<()> {
     let bench = Bench { rhyp, kernel: kernel.vmlinux, initrd, socket: out.join("net.sock") };
 
     println!("iperf3, Linux 6.12, POWER9, 1 processor, MB/s, medians of {}:", options.rounds);
-    println!("{:<34}{:>10}{:>10}{:>8}{:>8}", "", "rhyp", "QEMU", "ratio", "at least");
+    println!("{:<36}{:>10}{:>10}{:>8}{:>8}", "", "rhyp", "QEMU", "ratio", "at least");
     for model in ["veth", "virtio"] {
-        for (what, pair) in [("guest and host", false), ("two guests", true)] {
-            let go = |who| if pair { bench.pair(who, model) } else { bench.user(who, model) };
+        for what in [Way::Host, Way::Socket, Way::Switch] {
+            let skipped = |name: &String| !format!("{model}, {}", what.name()).contains(name);
+            if options.only.as_ref().is_some_and(skipped) {
+                continue;
+            }
+            let go = |who| match (what, who) {
+                (Way::Host, _) => bench.user(who, model),
+                // QEMU has one guest a process.
+                (Way::Switch, Who::Rhyp) => bench.system(model),
+                (Way::Socket | Way::Switch, _) => bench.pair(who, model),
+            };
+            let what = what.name();
             let (mut ours, mut theirs) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
             for _ in 0..options.rounds {
                 ours.iter_mut().zip(go(Who::Rhyp)?).for_each(|(all, rate)| all.push(rate));
@@ -261,9 +321,9 @@ pub fn run(root: &Path, words: &[&str]) -> Result<()> {
                 let name = format!("{model}, {what}, {way}");
                 let (a, b) = (median(&mut ours[n]), median(&mut theirs[n]));
                 if b > 0.0 {
-                    println!("{name:<34}{a:>10.0}{b:>10.0}{:>8.2}{least:>8.1}", a / b);
+                    println!("{name:<36}{a:>10.0}{b:>10.0}{:>8.2}{least:>8.1}", a / b);
                 } else {
-                    println!("{name:<34}{a:>10.0}");
+                    println!("{name:<36}{a:>10.0}");
                 }
             }
         }
@@ -280,8 +340,10 @@ mod tests {
     fn results_and_options_are_read() {
         assert_eq!(read("noise\r\nNET out 12.5\r\nNET in 7\r\nNET-END\r\n").unwrap(), [12.5, 7.0]);
         assert!(read("NET out 12.5\n").is_err());
-        let o = NetOptions::parse(&["--rounds", "0", "--seconds", "2", "--no-peer"]).unwrap();
-        assert_eq!(o, NetOptions { rounds: 1, seconds: 2, peer: false, rhyp: None });
+        let o =
+            NetOptions::parse(&["--rounds", "0", "--seconds", "2", "--only", "veth", "--no-peer"]).unwrap();
+        let only = Some("veth".into());
+        assert_eq!(o, NetOptions { rounds: 1, seconds: 2, peer: false, rhyp: None, only });
         assert!(NetOptions::parse(&["--round"]).is_err() && NetOptions::parse(&["--rounds"]).is_err());
     }
 }

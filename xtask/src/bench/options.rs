@@ -24,7 +24,7 @@ pub const USAGE: &str = "\
     --login        a Debian from its disk to its login instead, beside QEMU with SLOF and with the kernel given
                    (--rounds N, --image FILE, --no-peer)
     --net          networks instead: iperf3 between guest and host and between guests, beside QEMU
-                   (--rounds N, --seconds N a transfer, --rhyp FILE, --no-peer)";
+                   (--rounds N, --seconds N a transfer, --rhyp FILE, --only NAME, --no-peer)";
 
 /// What was asked for.
 #[derive(Debug, PartialEq, Eq)]
