@@ -14,6 +14,7 @@ mod installer;
 mod joints;
 mod life;
 mod matrix;
+mod neighbours;
 mod net;
 mod processor;
 mod share;
@@ -137,6 +138,7 @@ fn run() -> Result<ExitCode> {
     disk_boot::add(&mut suite);
     stress::register(&mut suite);
     matrix::register(&mut suite);
+    neighbours::register(&mut suite);
     net::register(&mut suite);
     processor::register(&mut suite);
     share::register(&mut suite);

@@ -98,11 +98,17 @@ impl Up {
         images.userland(script).write(&initrd)?;
         let kernel = kernel(images)?;
         let text = partitions.iter().map(|(name, more)| Self::section(name, &kernel, &initrd, more));
-        Self::boot(case, &format!("[node]\nprocessors = 1\n{}", text.collect::<String>()))
+        Self::boot(case, &format!("[node]\nprocessors = 1\n{}", text.collect::<String>()), &[])
     }
 
     /// Starts partitions of different userlands, with the newest kernel there is.
     pub fn start_parts(case: &mut Case, images: &Images, node: &str, parts: &[Part]) -> Result<Self> {
+        let text = Self::profile(case, images, node, parts)?;
+        Self::boot(case, &text, &[])
+    }
+
+    /// A profile of partitions of different userlands, with the newest kernel there is.
+    pub fn profile(case: &mut Case, images: &Images, node: &str, parts: &[Part]) -> Result<String> {
         let mut text = format!("[node]\n{node}\n");
         let newest = images.kernel(KernelVersion::V6_12).or(images.kernel(KernelVersion::V6_1));
         let kernel = newest.context("no kernel")?;
@@ -111,10 +117,11 @@ impl Up {
             images.userland(p.script).modules(kernel, p.modules)?.write(&initrd)?;
             text.push_str(&Self::section(p.name, &kernel.vmlinux, &initrd, p.profile));
         }
-        Self::boot(case, &text)
+        Ok(text)
     }
 
-    fn section(name: &str, kernel: &Path, initrd: &Path, more: &str) -> String {
+    /// Part of a profile: a Linux.
+    pub fn section(name: &str, kernel: &Path, initrd: &Path, more: &str) -> String {
         format!(
             "[[partition]]\nname = \"{name}\"\nmemory = \"256M\"\nkernel = \"{}\"\ninitrd = \"{}\"\n\
              append = \"console=hvc0 quiet\"\n{more}\n",
@@ -123,12 +130,15 @@ impl Up {
         )
     }
 
-    fn boot(case: &mut Case, text: &str) -> Result<Self> {
+    /// Starts what a profile says, with more options of `rhyp up`.
+    pub fn boot(case: &mut Case, text: &str, options: &[&str]) -> Result<Self> {
         let profile = case.file("toml", text.as_bytes())?;
         // A socket's name has to be short.
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let control = std::env::temp_dir().join(format!("rhyp-{}-{number}.sock", std::process::id()));
-        let words: [OsString; 4] = ["up".into(), profile.into(), "--control".into(), control.clone().into()];
+        let mut words: Vec<OsString> = vec!["up".into(), profile.into(), "--control".into()];
+        words.push(control.clone().into());
+        words.extend(options.iter().map(OsString::from));
         let process = case.start_program(&rhyp_program()?, &words)?;
         let up = Up { process, control };
         let deadline = Instant::now() + patience();
@@ -166,6 +176,13 @@ impl Up {
             }
             std::thread::sleep(Duration::from_millis(100));
         }
+    }
+
+    /// Bytes of the process's own memory, without its partitions'.
+    pub fn anonymous_memory(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
+        let line = status.lines().find_map(|l| l.strip_prefix("RssAnon:")).context("no RssAnon")?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? << 10)
     }
 
     /// Switches everything off.

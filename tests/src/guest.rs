@@ -138,6 +138,11 @@ impl Guest {
         Ok(self.stdout.text())
     }
 
+    /// Number of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends the process a signal, by the name that `kill` knows it by.
     ///
     /// # Errors

@@ -69,6 +69,11 @@ pub trait VioDevice: Any + Send + Sync {
     fn control(&self, _function: u64, _args: [u64; 2]) -> Result<(), Rc> {
         Err(H_PARAMETER)
     }
+    /// Whether the guest's firmware may have the adapter take I/O addresses for real ones: not where another partition
+    /// would reach all of memory by that.
+    fn may_bypass(&self) -> bool {
+        true
+    }
     /// The adapter as H_COPY_RDMA sees it, if it serves a partner.
     fn remote(&self) -> Option<&dyn RemoteWindow> {
         None

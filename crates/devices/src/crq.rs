@@ -458,6 +458,10 @@ impl VioDevice for Crq {
         self.plug.dma.write(at, &info).map_err(|_| H_PARAMETER)
     }
 
+    fn may_bypass(&self) -> bool {
+        false
+    }
+
     fn remote(&self) -> Option<&dyn RemoteWindow> {
         (self.side == Side::Server).then_some(self)
     }

@@ -70,6 +70,9 @@ pub struct Shown {
     pub status: PartitionStatus,
     /// As its profile says.
     pub profile: serde_json::Value,
+    /// How often it made each hypercall, the most frequent first.
+    #[serde(default)]
+    pub calls: Vec<(String, u64)>,
 }
 
 /// The node.

@@ -65,6 +65,7 @@ pub struct System {
     /// Bytes that running partitions have.
     memory: Mutex<u64>,
     closing: AtomicBool,
+    ignore_confer: AtomicBool,
     /// Counts changes of phase.
     changes: Mutex<u64>,
     changed: Condvar,
@@ -131,9 +132,15 @@ impl System {
             started: Instant::now(),
             memory: Mutex::new(0),
             closing: AtomicBool::new(false),
+            ignore_confer: AtomicBool::new(false),
             changes: Mutex::new(0),
             changed: Condvar::new(),
         }))
+    }
+
+    /// For measurements: H_CONFER of partitions that are switched on from now on does nothing.
+    pub fn ignore_confer(&self, on: bool) {
+        self.ignore_confer.store(on, Ordering::SeqCst);
     }
 
     fn unit(&self, name: &str) -> Result<usize, String> {
@@ -218,6 +225,7 @@ impl System {
         let made = Partition::new(config.clone(), images, unit.terminal.console.clone(), nvram, slots);
         let partition = made.map_err(|e| give_back(e.to_string()))?;
         partition.set_accel(accel.clone());
+        partition.ignore_confer(self.ignore_confer.load(Ordering::SeqCst));
         let seat = self.shell.seat(p.share(cores, entitled), partition.runners());
         let seat = Arc::new(seat.map_err(|e| give_back(e.to_string()))?);
         partition.take_seat(Some(seat.clone()));
@@ -362,7 +370,8 @@ impl System {
                 Err(e) => Answer::Refused(e),
                 Ok(n) => {
                     let profile = serde_json::to_value(&self.units[n].profile).unwrap_or_default();
-                    Answer::Show(Box::new(Shown { status: self.partition_status(n), profile }))
+                    let (status, calls) = (self.partition_status(n), self.calls(n));
+                    Answer::Show(Box::new(Shown { status, profile, calls }))
                 }
             },
             Request::Start { name } => with(name, &|n| self.start(n)),
@@ -410,6 +419,18 @@ impl System {
             pool_idle_ns: pool.idle,
             partitions: (0..self.units.len()).map(|n| self.partition_status(n)).collect(),
         }
+    }
+
+    /// How often a partition made each hypercall.
+    fn calls(&self, n: usize) -> Vec<(String, u64)> {
+        let Some(running) = lock(&self.units[n].life).running.clone() else { return Vec::new() };
+        let name = |c: &partition::papr::state::CallCount| match c.name {
+            Some(name) => name.to_owned(),
+            None => format!("{:#x}", c.number),
+        };
+        let mut calls: Vec<_> = running.partition.calls().0.iter().map(|c| (name(c), c.count)).collect();
+        calls.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        calls
     }
 
     fn partition_status(&self, n: usize) -> PartitionStatus {

@@ -1,6 +1,7 @@
 //! What the partition is to its processors ([`arch::Env`]).
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use arch::shared::event;
 use arch::{Cpu, Env, Exit, Flow, Vector};
@@ -16,6 +17,7 @@ impl Env for Surroundings {
         match papr::hcall(&*self.0, cpu) {
             HcallFlow::Continue => Flow::Continue,
             HcallFlow::Cede => Flow::Exit(Exit::Cede),
+            HcallFlow::Confer(_) if self.0.ignore_confer.load(Ordering::Relaxed) => Flow::Continue,
             HcallFlow::Confer(to) => Flow::Exit(Exit::Confer(to)),
             HcallFlow::WaitProd => Flow::Exit(Exit::WaitProd),
             HcallFlow::Stop => Flow::Exit(Exit::Stop),

@@ -97,6 +97,7 @@ pub struct Partition {
     seat: Mutex<Option<Arc<dispatch::Seat>>>,
     /// The weight it was given from outside.
     granted_weight: AtomicU8,
+    ignore_confer: AtomicBool,
 }
 
 /// External interrupt lines of the processors.
@@ -186,6 +187,7 @@ impl Partition {
             interpreted: Mutex::default(),
             seat: Mutex::default(),
             granted_weight: AtomicU8::new(0),
+            ignore_confer: AtomicBool::new(false),
         }))
     }
 
@@ -277,6 +279,11 @@ impl Partition {
             self.granted_weight.store(weight.unwrap_or(0), Ordering::Relaxed);
         }
         *self.seat.lock().unwrap_or_else(PoisonError::into_inner) = seat;
+    }
+
+    /// For measurements: a processor that confers its turn to another goes on instead.
+    pub fn ignore_confer(&self, on: bool) {
+        self.ignore_confer.store(on, Ordering::Relaxed);
     }
 
     pub(crate) fn seat(&self) -> Option<Arc<dispatch::Seat>> {

@@ -93,6 +93,9 @@ pub struct UpArgs {
     /// Say whether the profile is right, and no more.
     #[arg(long)]
     pub check: bool,
+    /// For measurements: a virtual processor that confers its turn to another goes on instead.
+    #[arg(long, hide = true)]
+    pub ignore_confer: bool,
 }
 
 /// `rhyp ls` and `rhyp down`.

@@ -88,6 +88,10 @@ pub fn show(a: &ShowArgs) -> Result<ExitCode, Failure> {
     println!("donated     {:.3} s", seconds(s.donated_ns));
     println!("dispatches  {}", s.dispatches);
     println!("hypercalls  {}", s.hypercalls);
+    const MOST: usize = 12;
+    for (name, count) in shown.calls.iter().take(MOST) {
+        println!("            {count:>12} {name}");
+    }
     for (key, value) in shown.profile.as_object().into_iter().flatten().filter(|(_, v)| !v.is_null()) {
         println!("profile     {key} = {value}");
     }

@@ -78,7 +78,7 @@ fn table(before: &NodeStatus, now: &NodeStatus) -> String {
         idle(before, now)
     );
     out.push_str(&format!(
-        "{:<16} {:<8} {:<20} {:>8} {:>8} {:>8} {:>8} {:>10} {:>10} {:>7}\n",
+        "{:<16} {:<8} {:<20} {:>8} {:>8} {:>8} {:>8} {:>10} {:>10} {:>7}  {}\n",
         "NAME",
         "STATE",
         "PROCESSORS",
@@ -88,12 +88,13 @@ fn table(before: &NodeStatus, now: &NodeStatus) -> String {
         "DONATED",
         "DISPATCH/S",
         "HCALLS/S",
-        "MEMORY"
+        "MEMORY",
+        "WHY"
     ));
     for p in &now.partitions {
         let r = rates(before, now, p);
-        out.push_str(&format!(
-            "{:<16} {:<8} {:<20} {:>8.3} {:>8.3} {:>8.3} {:>8.3} {:>10.0} {:>10.0} {:>7}\n",
+        let line = format!(
+            "{:<16} {:<8} {:<20} {:>8.3} {:>8.3} {:>8.3} {:>8.3} {:>10.0} {:>10.0} {:>7}  {}",
             p.name,
             p.phase.name(),
             given(p),
@@ -103,8 +104,11 @@ fn table(before: &NodeStatus, now: &NodeStatus) -> String {
             r.donated,
             r.dispatches,
             r.hypercalls,
-            Bytes(p.memory).to_string()
-        ));
+            Bytes(p.memory).to_string(),
+            p.why
+        );
+        out.push_str(line.trim_end());
+        out.push('\n');
     }
     out
 }
@@ -116,7 +120,7 @@ fn json(before: &NodeStatus, now: &NodeStatus) -> String {
         .map(|p| {
             let r = rates(before, now, p);
             serde_json::json!({
-                "name": p.name, "state": p.phase.name(), "consumed": r.consumed, "surplus": r.surplus,
+                "name": p.name, "state": p.phase.name(), "why": p.why, "consumed": r.consumed, "surplus": r.surplus,
                 "waiting": r.waited, "donated": r.donated, "dispatches": r.dispatches,
                 "hypercalls": r.hypercalls, "memory": p.memory,
             })

@@ -31,6 +31,7 @@ pub fn up(a: &UpArgs) -> Result<ExitCode, Failure> {
     let listener = node::server::bind(&control).map_err(Failure::usage)?;
     let internal = |e: std::io::Error| Failure::internal(e.to_string());
     let system = System::new(profile, Box::new(Host { switches })).map_err(internal)?;
+    system.ignore_confer(a.ignore_confer);
     node::server::serve(listener, &system).map_err(internal)?;
     let told = system.clone();
     requests.end_by(move || {

@@ -848,6 +848,8 @@ fn remote_dma_keeps_to_both_windows() {
     assert_eq!(copy(15, (REMOTE, 0x4000), (SERVER, 0x3ff8)), 0);
     assert_eq!(c.hcall(&mut c.cpu(0), 0x100, &[CLIENT]), 0);
     assert_eq!(copy(15, (REMOTE, 0x4000), (SERVER, 0x3ff8)), -11);
+    // Nobody can open all of memory to its partner.
+    assert_eq!(c.rtas(&mut c.cpu(0), "ibm,set-tce-bypass", &[CLIENT as u32, 1], 1)[0] as i32, -3);
     // The client names nothing of the server's; nobody maps pages of another's window.
     let mut cpu = c.cpu(0);
     for liobn in [SERVER, REMOTE, CLIENT | 0x8000_0000] {

@@ -9,7 +9,8 @@ pub(super) const ROWS: &[Row] = &[row("ibm,set-tce-bypass", 2, 0, set_tce_bypass
 /// the number of its unit.
 fn set_tce_bypass(c: &mut Call) -> RtasResult {
     let (unit, on) = (c.arg(0), c.arg(1) != 0);
-    if c.p.vio().find(unit.into()).is_err() || !c.papr().tces.set_bypass(unit, on) {
+    let may = c.p.vio().find(unit.into()).is_ok_and(|d| d.may_bypass());
+    if !may || !c.papr().tces.set_bypass(unit, on) {
         return Err(Status::PARAMETER);
     }
     Ok(())

@@ -1,0 +1,172 @@
+//! What partitions of a managed system cannot do to each other, and what they gain by conferring their turns.
+
+use crate::Suite;
+use crate::processor::built;
+use crate::system::{Part, Up};
+use anyhow::{Context, Result, ensure};
+use guest_tests::{Case, Images, Peer, patience};
+use guests::KernelVersion;
+use std::time::{Duration, Instant};
+
+/// Adds the tests of this file. They are about rhyp alone.
+pub fn register(suite: &mut Suite) {
+    let seconds = if suite.all() { 600 } else { 20 };
+    suite.add_for(Peer::Rhyp, "system::hostile_neighbours_harm_nobody", true, move |case, images| {
+        hostile(case, images, Duration::from_secs(seconds))
+    });
+    suite.add_for(Peer::Rhyp, "system::conferring_pays", false, confer);
+}
+
+/// A storm on the kernel's locks by four processors that share one; operations a second of each kind.
+const STORM: &str = r#"
+mount -t tmpfs none /tmp
+cd /tmp
+for s in fork vfork mmapmany fault sem-sysv; do
+    stress-ng --$s 8 --timeout SECONDS --metrics-brief > /tmp/out 2>&1
+    awk -v s=$s '$4 == s && $5 ~ /^[0-9]+$/ { print "OPS", s, $9 }' /tmp/out
+done
+echo STORM-OVER
+"#;
+
+fn confer(case: &mut Case, images: &Images) -> Result<()> {
+    let kernel = images.kernel(KernelVersion::V6_12).context("Debian's 6.12 kernel is missing")?;
+    let seconds = std::env::var("RHYP_STORM_SECONDS").unwrap_or_else(|_| "10".into());
+    let script = STORM.replace("SECONDS", &seconds);
+    let initrd = case.file("initrd", &[])?;
+    let initramfs = images.userland(&script).programs(&images.programs()?, &["usr/bin/stress-ng"])?;
+    initramfs.write(&initrd)?;
+    let shape = "processors = 4\nentitlement = 1.0\nmode = \"capped\"";
+    let section = Up::section("storm", &kernel.vmlinux, &initrd, shape).replace("256M", "1G");
+    let text = format!("[node]\nprocessors = 1\n{section}");
+    let mut sums = [0.0; 2];
+    let mut table = String::new();
+    for (n, (name, options)) in
+        [("honoured", &[][..]), ("ignored", &["--ignore-confer"][..])].into_iter().enumerate()
+    {
+        let up = Up::boot(case, &text, options)?;
+        let mut console = up.console(case, "storm")?;
+        let told = console.expect("(?s)(OPS.*)STORM-OVER", patience())?[1].clone();
+        for line in told.lines().filter(|l| l.starts_with("OPS")) {
+            let words: Vec<_> = line.split_whitespace().collect();
+            let rate: f64 = words[2].parse()?;
+            table.push_str(&format!("H_CONFER {name:<9} {:<10} {rate:>10.1} operations/s\n", words[1]));
+            sums[n] += rate.max(1e-3).ln();
+        }
+        let shown = up.ask(&["show", "storm"])?;
+        let calls = shown.lines().filter(|l| ["H_CONFER", "H_PROD", "H_CEDE"].iter().any(|c| l.ends_with(c)));
+        calls.for_each(|l| table.push_str(&format!("H_CONFER {name:<9} {}\n", l.trim())));
+        up.down()?;
+    }
+    eprint!("{table}");
+    eprintln!("H_CONFER honoured over ignored, geometric mean: {:.2}", ((sums[0] - sums[1]) / 5.0).exp());
+    ensure!(sums[0] > sums[1], "nothing gained:\n{table}");
+    Ok(())
+}
+
+/// The end of every script: a shell.
+const SHELL: &str = "export PS1='shell> '\necho USERLAND\nwhile true; do setsid cttyhack sh; done\n";
+
+/// A server of a disk, and its client, which writes and reads all the time and compares.
+const SERVE: &str = r#"
+mount -t configfs none /sys/kernel/config
+mkdir /d; mount -t tmpfs none /d
+T=/sys/kernel/config/target
+mkdir -p $T/ibmvscsis $T/core/fileio_0/file
+echo fd_dev_name=/d/file,fd_dev_size=33554432 > $T/core/fileio_0/file/control
+echo 1 > $T/core/fileio_0/file/enable
+mkdir -p $T/ibmvscsis/71004000/tpgt_1/lun/lun_0
+ln -s $T/core/fileio_0/file $T/ibmvscsis/71004000/tpgt_1/lun/lun_0/port
+echo 1 > $T/ibmvscsis/71004000/tpgt_1/enable
+ip address add 10.9.0.1/24 dev eth0; ip link set eth0 up
+httpd -p 80 -h /d
+"#;
+
+const LOAD: &str = r#"
+ip address add 10.9.0.2/24 dev eth0; ip link set eth0 up
+until [ -b /dev/sda ]; do
+    for h in /sys/class/scsi_host/*/scan; do echo '- - -' > $h; done
+    sleep 0.5
+done
+echo USERLAND
+n=0
+while true; do
+    dd if=/dev/urandom of=/tmp/block bs=256k count=1 2>/dev/null
+    dd if=/tmp/block of=/dev/sda bs=256k count=1 seek=$((n % 100)) oflag=direct 2>/dev/null || echo WRITE-FAILED
+    dd if=/dev/sda of=/tmp/back bs=256k count=1 skip=$((n % 100)) iflag=direct 2>/dev/null || echo READ-FAILED
+    cmp /tmp/block /tmp/back || echo DIFFERENT
+    [ $((n % 8)) = 0 ] && { ping -c 1 -W 10 10.9.0.1 > /dev/null || echo PING-FAILED; }
+    n=$((n+1))
+    echo "ROUND $n."
+done
+"#;
+
+/// Two partitions that do nothing but nonsense, towards the hypervisor and each other, beside two that work.
+fn hostile(case: &mut Case, images: &Images, length: Duration) -> Result<()> {
+    let program = built("hostile")?.join("hostile");
+    let (serve, load) = (format!("{SERVE}{SHELL}"), LOAD);
+    let parts = [
+        Part {
+            name: "store",
+            script: &serve,
+            modules: &["ibmveth", "ibmvscsis", "target_core_file", "configfs"],
+            profile: "entitlement = 0.3\nvscsi-server = [\"client\"]\nnet = [\"switch=lan,model=veth\"]",
+        },
+        Part {
+            name: "client",
+            script: load,
+            modules: &["ibmveth", "ibmvscsi", "sd_mod"],
+            profile: "entitlement = 0.3\nvscsi-client = [\"store\"]\nnet = [\"switch=lan,model=veth\"]",
+        },
+    ];
+    let mut text = Up::profile(case, images, "processors = 1", &parts)?;
+    for (name, other) in [("evil", "twin"), ("twin", "evil")] {
+        text.push_str(&format!(
+            "[[partition]]\nname = \"{name}\"\nkernel = \"{}\"\nmemory = \"64M\"\nentitlement = 0.2\n\
+             net = [\"switch=lan,model=veth\"]\nvscsi-client = [\"{other}\"]\n\
+             vscsi-server = [\"{other}\"]\nvty-server = [\"{other}\"]\n",
+            program.display()
+        ));
+    }
+    let up = Up::boot(case, &text, &[])?;
+    let mut client = up.console(case, "client")?;
+    client.expect("USERLAND", patience())?;
+    let round = |c: &mut guest_tests::Guest| -> Result<u64> {
+        Ok(c.expect(r"ROUND (\d+)\.", patience())?[1].parse()?)
+    };
+    round(&mut client)?;
+    let start = Instant::now();
+    let (mut calls, mut restarts, mut rounds) = ([0u64; 2], 0, 0);
+    let mut memory = Vec::new();
+    while start.elapsed() < length {
+        for _ in 0..4 {
+            rounds = round(&mut client)?;
+        }
+        for (n, name) in ["evil", "twin"].into_iter().enumerate() {
+            let shown = up.ask(&["show", name])?;
+            let count = shown.lines().find_map(|l| l.strip_prefix("hypercalls "));
+            let now: u64 = count.context("no count of hypercalls")?.trim().parse()?;
+            // What has hurt itself so much that it does nothing any more begins anew.
+            if !shown.contains(" is running") {
+                up.ask(&["start", name])?;
+                restarts += 1;
+            } else if now == calls[n] {
+                up.ask(&["restart", name])?;
+                restarts += 1;
+            }
+            calls[n] = now;
+        }
+        memory.push(up.anonymous_memory()?);
+    }
+    // Heap and translated code: what nonsense makes the hypervisor keep has bounds.
+    let (first, last) = (memory[memory.len() / 4], memory[memory.len() - 1]);
+    ensure!(last < first + (96 << 20), "the hypervisor's own memory grew from {first} to {last} bytes");
+    eprintln!("{rounds} rounds beside {calls:?} hypercalls, {restarts} restarts, {first} to {last} bytes");
+    up.expect_state("store", "running")?;
+    let told = client.kill()?;
+    ensure!(!told.contains("FAILED") && !told.contains("DIFFERENT"), "the client's work went wrong:\n{told}");
+    let mut store = up.console(case, "store")?;
+    store.expect("shell> ", patience())?;
+    store.send("echo st''ill\n")?;
+    store.expect("still", patience())?;
+    up.down()
+}
