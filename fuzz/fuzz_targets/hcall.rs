@@ -11,22 +11,10 @@ use libfuzzer_sys::fuzz_target;
 use papr::hcall::TABLE;
 use papr::testing::{MEMORY, TestPlatform, config};
 use papr::{IrqChoice, MmuChoice, Platform, cas};
+use rhyp_fuzz::Input;
 
 const MAX_CALLS: usize = 32;
 const BASE: u64 = 0x1_0000;
-
-struct Input<'a>(&'a [u8]);
-
-impl Input<'_> {
-    fn bytes<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (head, rest) = self.0.split_first_chunk::<N>()?;
-        self.0 = rest;
-        Some(*head)
-    }
-    fn byte(&mut self) -> Option<u8> {
-        self.bytes::<1>().map(|b| b[0])
-    }
-}
 
 fn machines() -> &'static [TestPlatform] {
     static MACHINES: OnceLock<Vec<TestPlatform>> = OnceLock::new();

@@ -8,6 +8,7 @@ use devices::veth::Veth;
 use libfuzzer_sys::fuzz_target;
 use mem::{GuestRam, Pieces};
 use net::{Gso, Nic, Offload, Port};
+use rhyp_fuzz::Input;
 
 const SIZE: u64 = 1 << 20;
 
@@ -30,19 +31,10 @@ impl Port for Nowhere {
     }
 }
 
-struct Input<'a>(&'a [u8]);
-
-impl Input<'_> {
-    fn word(&mut self) -> Option<u64> {
-        let (head, rest) = self.0.split_first_chunk::<8>()?;
-        self.0 = rest;
-        Some(u64::from_le_bytes(*head))
-    }
-    /// A descriptor that is more often good than bad.
-    fn desc(&mut self) -> Option<u64> {
-        let w = self.word()?;
-        Some(if w >> 60 == 0 { w } else { w & !(0xf0 << 32 | 0xfff0_0003) | 1 << 63 })
-    }
+/// A descriptor that is more often good than bad.
+fn desc(input: &mut Input) -> Option<u64> {
+    let w = input.word()?;
+    Some(if w >> 60 == 0 { w } else { w & !(0xf0 << 32 | 0xfff0_0003) | 1 << 63 })
 }
 
 fn run(veth: &Veth, input: &mut Input) -> Option<()> {
@@ -50,13 +42,13 @@ fn run(veth: &Veth, input: &mut Input) -> Option<()> {
         let op = input.word()?;
         let arg = op >> 8;
         let _ = match op % 12 {
-            0 => veth.register(0x2000, input.desc()? & !(0xf << 32 | 0xf), 0x3000, 0),
+            0 => veth.register(0x2000, desc(input)? & !(0xf << 32 | 0xf), 0x3000, 0),
             1 => veth.register(input.word()?, input.word()?, input.word()?, input.word()?),
             2 => veth.free(),
-            3 | 4 => veth.add_buffers(&[input.desc()?, input.desc()?]),
+            3 | 4 => veth.add_buffers(&[desc(input)?, desc(input)?]),
             5 => veth.free_buffer(arg & 0xffff),
             6 | 7 => {
-                let list = [input.desc()?, input.desc()?, input.desc()?, 0, 0, 0];
+                let list = [desc(input)?, desc(input)?, desc(input)?, 0, 0, 0];
                 veth.send(list, arg & 0xffff)
             }
             8 => veth.multicast(arg & 0xf_ffff, input.word()?),

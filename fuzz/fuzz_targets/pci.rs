@@ -16,6 +16,7 @@ use devices::virtio::{VirtioPci, scsi};
 use libfuzzer_sys::fuzz_target;
 use papr::testing::{TestPlatform, config};
 use papr::{Platform, rtas};
+use rhyp_fuzz::Input;
 
 const MAX_STEPS: usize = 64;
 const CALLS: [(&str, usize, usize); 16] = [
@@ -52,16 +53,6 @@ fn machine() -> TestPlatform {
     p.phb = Some(phb);
     rtas::pci::reset_windows(p.papr());
     p
-}
-
-struct Input<'a>(&'a [u8]);
-
-impl Input<'_> {
-    fn bytes<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (head, rest) = self.0.split_first_chunk::<N>()?;
-        self.0 = rest;
-        Some(*head)
-    }
 }
 
 fn run(p: &TestPlatform, input: &mut Input) -> Option<()> {

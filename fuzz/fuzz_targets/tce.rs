@@ -9,30 +9,13 @@ use libfuzzer_sys::fuzz_target;
 use papr::Platform;
 use papr::hcall::vio::TceSpace;
 use papr::testing::{MEMORY, TestPlatform, config};
+use rhyp_fuzz::Input;
 
 /// Windows: number, start, log2 of a page, pages.
 const WINDOWS: [(u32, u64, u32, usize); 3] =
     [(0x7100_0000, 0, 12, 256), (0x8000_0001, 1 << 59, 16, 64), (9, 0, 34, 4)];
 const CALLS: [u64; 4] = [0x1c, 0x20, 0x138, 0x13c];
 const LIST: u64 = 0x1_0000;
-
-struct Input<'a>(&'a [u8]);
-
-impl Input<'_> {
-    fn bytes<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (head, rest) = self.0.split_first_chunk::<N>()?;
-        self.0 = rest;
-        Some(*head)
-    }
-    /// A number that is more often small.
-    fn number(&mut self, small: u64) -> Option<u64> {
-        let [how] = self.bytes()?;
-        if how & 3 == 0 {
-            return Some(u64::from_le_bytes(self.bytes()?));
-        }
-        Some(u64::from(u16::from_le_bytes(self.bytes()?)) * small >> (how >> 6))
-    }
-}
 
 fn run(p: &TestPlatform, input: &mut Input) -> Option<()> {
     let mut cpu = p.cpu(0);

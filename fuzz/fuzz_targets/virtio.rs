@@ -24,6 +24,7 @@ use devices::virtio::{VirtioDevice, VirtioPci, scsi};
 use libfuzzer_sys::fuzz_target;
 use mem::GuestRam;
 use net::{Nic, Offload, Port};
+use rhyp_fuzz::Input;
 
 const MEMORY: u64 = 1 << 20;
 /// Where queues stand, 16 KiB each.
@@ -61,16 +62,6 @@ fn answers(mut socket: &UnixStream) -> std::io::Result<()> {
         all.extend((1u64 << 32 | 1 << 28).to_ne_bytes());
     }
     socket.write_all(&all)
-}
-
-struct Input<'a>(&'a [u8]);
-
-impl Input<'_> {
-    fn bytes<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (head, rest) = self.0.split_first_chunk::<N>()?;
-        self.0 = rest;
-        Some(*head)
-    }
 }
 
 /// What a driver does that keeps the rules.

@@ -220,6 +220,25 @@ fn blocks_are_given_up_and_repeated() {
     // Descriptors full of ones point nowhere.
     assert_eq!(b.fails(&[0x42, 0, 0, 0, 0, 0, 0, 4, 0]), (5, 0x2100));
     assert_eq!(b.fails(&[0x93, 0, 0, 0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0, 1]), (5, 0x2100));
+    // As many as the block limits tell, zeros or not, and not one more.
+    let limit = b.gives(&[0x12, 1, 0xb0, 0, 64, 0])[36..44].try_into().map(u64::from_be_bytes).unwrap();
+    for (count, code) in [(limit, 0x2100), (limit + 1, 0x2400), (u64::from(u32::MAX), 0x2400)] {
+        let mut cdb = [0x93, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        cdb[10..].copy_from_slice(&(count as u32).to_be_bytes());
+        assert_eq!(b.fails(&cdb), (5, code), "{count} blocks");
+    }
+    // The whole disk, but not again and again.
+    let list = |times: u16| {
+        let mut list = vec![0, 0, 0, 0, 0, 0, 0, 0];
+        list[2..4].copy_from_slice(&(16 * times).to_be_bytes());
+        (0..times).for_each(|_| list.extend([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0, 0]));
+        list
+    };
+    let answer = b.run(LUN, &[0x42, 0, 0, 0, 0, 0, 0, 0, 40], &list(2), 0).0;
+    assert_eq!(answer.sense, Some(Sense::BAD_LIST));
+    assert!(b.disk.bytes()[59 * 512] == 59);
+    b.takes(&[0x42, 0, 0, 0, 0, 0, 0, 0, 24], &list(1));
+    assert!(b.disk.bytes().iter().all(|&x| x == 0));
     assert_eq!(b.run(LUN, &[0x41, 0, 0, 0, 0, 30, 0, 0, 3], &[1; 100], 0).0.sense, Some(Sense::BAD_FIELD));
 }
 

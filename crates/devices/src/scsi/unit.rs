@@ -17,7 +17,7 @@ const MEDIUM_CHANGED: u16 = 0x2800;
 
 /// Most descriptors of one UNMAP, told in the block limits.
 pub(super) const MAX_UNMAP_DESCRIPTORS: u32 = 256;
-/// Most blocks of one WRITE SAME whose pattern is not zero, told in the block limits.
+/// Most blocks of one WRITE SAME, told in the block limits: one that the host has to write out takes a moment, no more.
 pub(super) const MAX_WRITE_SAME: u64 = 0x8000;
 
 /// What a logical unit is.
@@ -302,12 +302,17 @@ impl Unit {
         if descriptors as u32 > MAX_UNMAP_DESCRIPTORS {
             return Err(Sense::BAD_LIST);
         }
-        let mut ops = Vec::new();
+        let (mut ops, mut total) = (Vec::new(), 0);
         for d in list[8..].chunks_exact(16).take(descriptors) {
             let (offset, len) = self.range(be64(d, 0), be32(d, 8).into())?;
+            total += len;
             if len > 0 {
                 ops.push(Op::Discard { offset, len });
             }
+        }
+        // The same again and again would only keep the host busy.
+        if total > self.disk.size() {
+            return Err(Sense::BAD_LIST);
         }
         ops.reverse();
         let Some(first) = ops.pop() else { return Ok(Plan::Nothing) };
@@ -323,7 +328,7 @@ impl Unit {
         self.writable()?;
         let (flags, size) = (task.cdb[1], self.block_size());
         // Protection, and "as many as there are from here on".
-        if flags & 0xe6 != 0 || count == 0 {
+        if flags & 0xe6 != 0 || count == 0 || count > MAX_WRITE_SAME {
             return Err(Sense::BAD_FIELD);
         }
         let (offset, len) = self.range(address, count)?;
@@ -338,8 +343,6 @@ impl Unit {
         }
         let first = if block.iter().all(|&b| b == 0) {
             Op::WriteZeroes { offset, len, unmap: flags & 8 != 0 }
-        } else if count > MAX_WRITE_SAME {
-            return Err(Sense::BAD_FIELD);
         } else {
             let mut from = mem::Pieces::new(task.from.ram().clone());
             let one = task.from.slice(0, size);
