@@ -85,6 +85,48 @@ impl Lower<'_> {
         self.write(Regs { xer: bits, ..Regs::NONE });
     }
 
+    /// The operand of the complement that `v` is.
+    fn complemented(&self, v: Value) -> Option<Value> {
+        let dfg = &self.f.func.dfg;
+        let i = dfg
+            .value_def(dfg.resolve_aliases(v))
+            .inst()
+            .filter(|&i| dfg.insts[i].opcode() == Opcode::Bnot)?;
+        Some(dfg.resolve_aliases(dfg.inst_args(i)[0]))
+    }
+
+    /// Sum and carry of `a` + `b` + `cin`.
+    fn carried(&mut self, a: Value, b: Value, cin: CarryIn) -> (Value, Value) {
+        let taken = self.complemented(a);
+        let (s, carry) = match (cin, taken) {
+            (CarryIn::One, Some(x)) => {
+                let s = self.f.ins().isub(b, x);
+                (s, self.f.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, b, x))
+            }
+            (CarryIn::Ca, Some(x)) if x == self.f.func.dfg.resolve_aliases(b) => {
+                let c = self.f.use_var(self.vars.xer[2]);
+                return (self.f.ins().iadd_imm_s(c, -1), c);
+            }
+            (CarryIn::Zero, _) => self.f.ins().uadd_overflow(a, b),
+            (CarryIn::Ca, _) if self.known(b) == Some(0) => {
+                let c = self.f.use_var(self.vars.xer[2]);
+                self.f.ins().uadd_overflow(a, c)
+            }
+            _ => {
+                // The carry of the low half is `cin`: an add and an adc of the host.
+                let c = match cin {
+                    CarryIn::Ca => self.f.use_var(self.vars.xer[2]),
+                    _ => self.iconst(1),
+                };
+                let ones = self.iconst(u64::MAX);
+                let (x, y) = (self.f.ins().iconcat(c, a), self.f.ins().iconcat(ones, b));
+                let (sum, carry) = self.f.ins().uadd_overflow(x, y);
+                (self.f.ins().isplit(sum).1, carry)
+            }
+        };
+        (s, self.f.ins().uextend(I64, carry))
+    }
+
     fn set_overflow(&mut self, ov: Value, ov32: Value) {
         let so = self.f.use_var(self.vars.xer[0]);
         let so = self.f.ins().bor(so, ov);
@@ -368,21 +410,7 @@ impl Builder for Lower<'_> {
         self.xer_write(4, y);
     }
     fn add_xer(&mut self, a: Value, b: Value, cin: CarryIn, ca: bool, ov: bool) -> Value {
-        let mut s = self.f.ins().iadd(a, b);
-        let c1 = self.f.ins().icmp(IntCC::UnsignedLessThan, s, a);
-        let mut carry = self.f.ins().uextend(I64, c1);
-        let c = match cin {
-            CarryIn::Zero => None,
-            CarryIn::One => Some(self.iconst(1)),
-            CarryIn::Ca => Some(self.f.use_var(self.vars.xer[2])),
-        };
-        if let Some(c) = c {
-            let t = self.f.ins().iadd(s, c);
-            let c2 = self.f.ins().icmp(IntCC::UnsignedLessThan, t, s);
-            let c2 = self.f.ins().uextend(I64, c2);
-            carry = self.f.ins().bor(carry, c2);
-            s = t;
-        }
+        let (s, carry) = self.carried(a, b, cin);
         if ca {
             let x = self.f.ins().bxor(a, b);
             let x = self.f.ins().bxor(x, s);
