@@ -180,6 +180,7 @@ impl Compiler {
             blocks,
             ways: Vec::new(),
             exits: Vec::new(),
+            out: None,
             head: r.head,
             places: r.places(),
             follows,
@@ -215,6 +216,7 @@ impl Compiler {
         let head = l.blocks[&r.head];
         l.f.ins().jump(head, &[]);
         let failed = blocks_of(&mut l, region, r.grouped);
+        l.fill_out();
         l.f.seal_all_blocks();
         let exits = std::mem::take(&mut l.exits);
         let more = l.more_pairs;

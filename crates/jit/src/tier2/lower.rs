@@ -116,6 +116,8 @@ pub struct Lower<'f> {
     pub(super) ways: Vec<(ir::Block, i64, Option<ir::Block>)>,
     /// What each exit is.
     pub exits: Vec<Exit>,
+    /// The block that writes the registers back and leaves.
+    pub(super) out: Option<ir::Block>,
     pub(super) head: u32,
     pub(super) places: Places,
     /// Calls are followed.
@@ -289,11 +291,36 @@ impl Lower<'_> {
 
     /// Leave in the present block, with `done` of its instructions complete.
     pub(super) fn leave(&mut self, e: Exit, done: u32) {
-        self.write_back();
         let n = self.exit_number(e);
         let left = self.left(done);
         let n = self.iconst(n as u64);
-        self.f.ins().return_(&[n, left]);
+        if self.dirty == Regs::NONE {
+            self.f.ins().return_(&[n, left]);
+            return;
+        }
+        let out = match self.out {
+            Some(b) => b,
+            None => {
+                let b = self.cold_exit();
+                self.f.append_block_param(b, I64);
+                self.f.append_block_param(b, I64);
+                *self.out.insert(b)
+            }
+        };
+        self.f.ins().jump(out, &[n.into(), left.into()]);
+    }
+
+    /// Fill the block that all ways out share. One for each would be most of a region.
+    pub(super) fn fill_out(&mut self) {
+        let Some(out) = self.out else { return };
+        self.f.switch_to_block(out);
+        self.dirty = whole(self.written);
+        self.fields = [None; 8];
+        self.singles.clear();
+        // Registers become more parameters.
+        let answer = self.f.block_params(out).to_vec();
+        self.write_back();
+        self.f.ins().return_(&answer);
     }
 
     fn left(&mut self, done: u32) -> Value {
