@@ -212,4 +212,6 @@ pub fn hcall(p: &dyn Platform, cpu: &mut Cpu) -> HcallFlow {
 }
 
 #[cfg(test)]
+mod answers;
+#[cfg(test)]
 mod tests;

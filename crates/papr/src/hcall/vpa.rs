@@ -117,12 +117,18 @@ impl Areas {
     }
 }
 
-/// ( flags processor address -- ): the subfunction stands in bits 16 to 18 of the flags.
+/// Bits 16 to 18 of the flags.
+const SUBFUNCTION: u64 = 7 << 45;
+
+/// ( flags processor address -- ): the subfunction is all there may be in the flags.
 fn register_vpa(c: &mut Ctx) -> HResult {
     let (flags, addr) = (c.arg(0), c.arg(2));
+    if flags & !SUBFUNCTION != 0 {
+        return Err(Rc::PARAMETER);
+    }
     let vcpu = c.papr().vcpu_of(c.arg(1)).ok_or(Rc::PARAMETER)?;
     let mut areas = lock(&c.papr().vcpus[vcpu].areas);
-    match flags >> 45 & 7 {
+    match flags >> SUBFUNCTION.trailing_zeros() {
         1 => {
             check_address(addr)?;
             let size = u16_be(c.ram(), addr.checked_add(field::SIZE))? as u64;
@@ -158,7 +164,10 @@ fn register_vpa(c: &mut Ctx) -> HResult {
             if areas.slb_shadow.is_some() || areas.dtl.is_some() {
                 return Err(Rc::RESOURCE);
             }
-            areas.vpa = None;
+            // A processor without an area is not known to be dispatched.
+            if let Some(vpa) = areas.vpa.take() {
+                make_count(c.ram(), vpa, 1);
+            }
         }
         6 => areas.dtl = None,
         7 => areas.slb_shadow = None,
