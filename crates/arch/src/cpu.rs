@@ -278,7 +278,7 @@ impl Cpu {
     pub fn take_events(&mut self) -> Option<Exit> {
         self.link.exit.store(0, Ordering::SeqCst);
         let ev = self.link.pending();
-        if ev == 0 {
+        if ev == 0 && !self.pmu.soon {
             return None;
         }
         if ev & event::TLB_FLUSH != 0 {
@@ -286,7 +286,7 @@ impl Cpu {
         }
         let ev = if self.pmu.active {
             self.pmu_due();
-            self.link.exit.store(0, Ordering::SeqCst);
+            self.link.exit.store(self.pmu.soon as u32, Ordering::SeqCst);
             self.link.pending()
         } else {
             ev
@@ -334,12 +334,13 @@ impl Cpu {
     }
 
     /// Have [`event::DECREMENTER`] posted when the decrementer, or the performance monitor's time, is due.
-    pub(crate) fn arm_timer(&self) {
+    pub(crate) fn arm_timer(&mut self) {
         let dec = self.st.dec_expiry;
         let at = match self.pmu.expiry {
             Some(t) if (t.wrapping_sub(dec) as i64) < 0 => t,
             _ => dec,
         };
+        self.pmu.armed = at;
         self.env.set_decrementer(self.index, at);
     }
 

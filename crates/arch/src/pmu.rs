@@ -65,6 +65,9 @@ pub mod bescr {
 /// A counter is negative from here on.
 const NEGATIVE: u64 = 1 << 31;
 
+/// Ticks of the timebase for which nobody else is asked to tell the time: 4 microseconds, less than that takes.
+const SOON: u64 = 2048;
+
 /// Cycles of a tick of the timebase: 2 GHz / 512 MHz.
 const CYCLES: (u64, u64) = (125, 32);
 
@@ -90,6 +93,10 @@ pub struct Pmu {
     pub(crate) expiry: Option<u64>,
     /// Store-conditionals that failed.
     pub(crate) stcx_failures: u64,
+    /// What the timer was set to last: the monitor's time, the decrementer's, or one that has come to nothing.
+    pub(crate) armed: u64,
+    /// That time is so near that the processor looks for itself at every branch.
+    pub(crate) soon: bool,
     /// The processor is out of the guest.
     paused: bool,
     counts: [Counts; 6],
@@ -106,6 +113,8 @@ impl Default for Pmu {
             active: false,
             deadline: u64::MAX,
             expiry: None,
+            armed: 0,
+            soon: false,
             stcx_failures: 0,
             paused: false,
             counts: [Counts::Nothing; 6],
@@ -207,16 +216,13 @@ impl Cpu {
             plain[num::SIAR as usize] = self.st.nia;
             if self.st.level >= Level::V2_07 {
                 plain[num::SIER as usize] = SIER_SIAR_VALID | if user { SIER_SIPR } else { 0 };
-                let b = &mut plain[num::BESCR as usize];
-                if m0 & mmcr0::EBE != 0 && *b & bescr::PME != 0 {
-                    *b = *b & !bescr::PME | bescr::PMEO;
-                }
             } else {
                 let a = &mut plain[num::MMCRA as usize];
                 *a = *a & !MMCRA_SIPR | if user { MMCRA_SIPR } else { 0 };
             }
         }
         self.st.plain[num::MMCR0 as usize] = new;
+        self.ebb_update();
     }
 
     /// Whether counter `n` may raise a counter negative condition.
@@ -276,13 +282,20 @@ impl Cpu {
         }
         self.pmu.active = any && m0 & mmcr0::FC == 0;
         self.pmu.deadline = deadline;
-        if deadline != u64::MAX {
+        self.pmu.soon = expiry.is_some_and(|e| e.wrapping_sub(tb) <= SOON);
+        if deadline != u64::MAX || self.pmu.soon {
             // Whoever runs with a budget sees to it that it ends there.
             self.link.exit.store(1, Ordering::Relaxed);
         }
         if self.pmu.expiry != expiry {
             self.pmu.expiry = expiry;
-            self.arm_timer();
+            // A timer that comes too early is set anew then: programs that set the monitor off and on again in no
+            // time do not move it each time.
+            let armed = self.pmu.armed;
+            let over = tb.wrapping_sub(armed) as i64 >= 0;
+            if expiry.is_some_and(|e| over || (e.wrapping_sub(armed) as i64) < 0) && !self.pmu.soon {
+                self.arm_timer();
+            }
         }
         let interrupts = m0 & (mmcr0::PMAO | mmcr0::EBE) == mmcr0::PMAO;
         self.post_if(event::PERFORMANCE_MONITOR, interrupts);
@@ -295,9 +308,16 @@ impl Cpu {
         }
     }
 
-    /// After a change of BESCR: whether an event-based branch waits.
+    /// After a change of BESCR or MMCR0: whether an event-based branch waits. The exception exists as long as PMAO is
+    /// on: a handler that allows the next alert before it sets PME does not lose it (Book II, 6.2.2).
     pub(crate) fn ebb_update(&mut self) {
-        let b = self.st.plain[num::BESCR as usize];
+        let alert = mmcr0::EBE | mmcr0::PMAO;
+        let occurs = self.st.level >= Level::V2_07 && self.mmcr0() & alert == alert;
+        let b = &mut self.st.plain[num::BESCR as usize];
+        if occurs && *b & bescr::PME != 0 {
+            *b = *b & !bescr::PME | bescr::PMEO;
+        }
+        let b = *b;
         self.post_if(event::EVENT_BRANCH, b & bescr::GE != 0 && b & bescr::PMEO != 0);
     }
 

@@ -282,3 +282,44 @@ fn failures_of_store_conditional_are_counted() {
     );
     assert_eq!(p.a.st.gpr[20], 2);
 }
+
+/// A handler that starts the next short period at once: nobody needs to tell it the time (here nobody does).
+#[test]
+fn short_periods_of_cycles_end_by_themselves() {
+    let mut p = Pair::new("power9", true);
+    let m0 = mmcr0::PMAE | mmcr0::PMC1CE | mmcr0::EBE | mmcr0::FCECE | 2 << mmcr0::PMCC_SHIFT;
+    p.both(|c| {
+        // PMC1 counts cycles.
+        c.st.plain[num::MMCR1 as usize] = 0x1e << 24;
+        c.st.plain[num::MMCR0 as usize] = mmcr0::FC | m0;
+        c.st.plain[num::PMC1 as usize] = 0x7fff_fff0;
+        c.st.plain[num::EBBHR as usize] = 0x4000;
+        c.st.plain[num::BESCR as usize] = bescr::GE | bescr::PME;
+        c.st.fscr = 1 << 7;
+        c.set_msr(c.st.msr | msr::PR | msr::EE);
+        // 100 times: the counter, the alert, PMEO off, PME on, back with GE.
+        let back = 0x4c00_0924;
+        let handler = [
+            addi(20, 20, 1),
+            mtspr(num::PMC1 - 16, 11),
+            mtspr(num::MMCR0 - 16, 10),
+            mtspr(num::BESCRS + 2, 12),
+            mtspr(num::BESCRS, 13),
+            0x2c14_0064, // cmpwi r20,100
+            0x4182_0008, // beq
+            back,
+            0x4400_0002,
+        ];
+        for (n, w) in handler.into_iter().enumerate() {
+            word(c, 0x4000 + 4 * n as u64, w, true);
+        }
+        (c.st.gpr[10], c.st.gpr[11]) = (mmcr0::PMAE, 0x8000_0000 - 5);
+        (c.st.gpr[12], c.st.gpr[13], c.st.gpr[20]) = (bescr::PMEO, bescr::PME, 0);
+    });
+    // The monitor is set off, then a loop without end.
+    p.load(AT, &[mtspr(num::MMCR0 - 16, 10), addi(3, 3, 1), 0x4bff_fffc]);
+    assert!(p.run(100_000_000).is_some());
+    for c in [&p.a, &p.b] {
+        assert_eq!((c.st.nia, c.st.gpr[20]), (0xc04, 100));
+    }
+}
