@@ -183,7 +183,7 @@ fn disk(case: &mut Case, images: &Images) -> Result<()> {
         Part {
             name: "client",
             script: &client,
-            modules: &["ibmvscsi", "sd_mod", "ext4"],
+            modules: &["ibmvscsi", "sd_mod", "crc32c_generic", "ext4"],
             profile: "entitlement = 0.4\nvscsi-client = [\"store\"]",
         },
     ];
@@ -199,6 +199,11 @@ fn disk(case: &mut Case, images: &Images) -> Result<()> {
         );
         run(&mut client, &copy, "SAME")?;
     }
+    // A file system on the file.
+    let mount = "mke2fs -q /dev/sdb 2>/dev/null; mkdir -p /m; mount /dev/sdb /m && cp /tmp/r /bin/busybox /m && umount /m; \
+                 echo 3 > /proc/sys/vm/drop_caches; mount /dev/sdb /m && cmp /m/r /tmp/r && cmp /m/busybox /bin/busybox \
+                 && umount /m && echo MOUN''TED";
+    run(&mut client, mount, "MOUNTED")?;
     // A load with checks, while the server's partition is switched off and on again.
     run(&mut client, "sh /load > /tmp/log 2>&1 &", "load")?;
     run(

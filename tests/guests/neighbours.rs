@@ -6,6 +6,8 @@ use crate::system::{Part, Up};
 use anyhow::{Context, Result, ensure};
 use guest_tests::{Case, Images, Peer, patience};
 use guests::KernelVersion;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 /// Adds the tests of this file. They are about rhyp alone.
@@ -15,6 +17,12 @@ pub fn register(suite: &mut Suite) {
         hostile(case, images, Duration::from_secs(seconds))
     });
     suite.add_for(Peer::Rhyp, "system::conferring_pays", false, confer);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if std::env::split_paths(&path).any(|dir| dir.join("passt").is_file()) {
+        suite.add_for(Peer::Rhyp, "system::ten_on_one", false, ten);
+    } else {
+        suite.leave_out("system::ten_on_one", "passt is not installed");
+    }
 }
 
 /// A storm on the kernel's locks by four processors that share one; operations a second of each kind.
@@ -169,4 +177,54 @@ fn hostile(case: &mut Case, images: &Images, length: Duration) -> Result<()> {
     store.send("echo st''ill\n")?;
     store.expect("still", patience())?;
     up.down()
+}
+
+/// `examples/ten.toml`: all ten answer from the host, through one disk and one way in.
+fn ten(case: &mut Case, images: &Images) -> Result<()> {
+    let dir = images.scratch().join("ten");
+    images.ten(&dir)?;
+    let mut text = include_str!("../../examples/ten.toml").replace("target/ten", &dir.display().to_string());
+    // Ports that were free a moment ago.
+    let listeners = (0..10).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<Vec<_>, _>>()?;
+    let ports = listeners.iter().map(|l| Ok(l.local_addr()?.port())).collect::<Result<Vec<u16>>>()?;
+    drop(listeners);
+    for (n, port) in ports.iter().enumerate() {
+        text = text.replace(&format!("127.0.0.1:80{:02}-", n + 1), &format!("127.0.0.1:{port}-"));
+    }
+    let start = Instant::now();
+    let up = Up::boot(case, &text, &[])?;
+    let limit = start + 2 * patience();
+    for (n, port) in ports.iter().enumerate() {
+        let wanted = format!("partition {}", n + 1);
+        while !page(*port).contains(&wanted) {
+            ensure!(Instant::now() < limit, "partition {} does not answer:\n{}", n + 1, up.ask(&["ls"])?);
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    }
+    eprintln!("all ten answer after {:.0} s", start.elapsed().as_secs_f64());
+    std::thread::sleep(Duration::from_secs(10));
+    let (ticks, at) = (up.ticks()?, Instant::now());
+    std::thread::sleep(Duration::from_secs(10));
+    let busy = (up.ticks()? - ticks) as f64 / at.elapsed().as_secs_f64();
+    eprintln!(
+        "idle: {busy:.1} % of a processor, {} MiB of proportional set size",
+        up.proportional_set()? >> 20
+    );
+    for (n, port) in ports.iter().enumerate() {
+        ensure!(page(*port).contains("partition"), "partition {} is silent", n + 1);
+    }
+    up.down()
+}
+
+/// What a web server on a port of the host's says, if anything.
+fn page(port: u16) -> String {
+    let mut told = Vec::new();
+    if let Ok(mut s) = TcpStream::connect(("127.0.0.1", port)) {
+        let timeout = s.set_read_timeout(Some(Duration::from_secs(10)));
+        if timeout.and_then(|()| s.write_all(b"GET / HTTP/1.0\r\n\r\n")).is_ok() {
+            // Whatever came before it broke off.
+            let _ = s.read_to_end(&mut told);
+        }
+    }
+    String::from_utf8_lossy(&told).into_owned()
 }

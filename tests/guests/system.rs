@@ -185,6 +185,18 @@ impl Up {
         Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? << 10)
     }
 
+    /// Bytes of its proportional set size, partitions and all.
+    pub fn proportional_set(&self) -> Result<u64> {
+        let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.process.id()))?;
+        let line = rollup.lines().find_map(|l| l.strip_prefix("Pss:")).context("no Pss")?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? << 10)
+    }
+
+    /// Hundredths of seconds of processor time that the process has used.
+    pub fn ticks(&self) -> Result<u64> {
+        self.process.cpu_ticks()
+    }
+
     /// Switches everything off.
     pub fn down(mut self) -> Result<()> {
         self.ask(&["down"])?;

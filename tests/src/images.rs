@@ -118,6 +118,14 @@ impl Images {
         Ok(self.guests.demo()?)
     }
 
+    /// Leaves what `examples/ten.toml` boots in a directory.
+    ///
+    /// # Errors
+    /// Fetching or writing failed.
+    pub fn ten(&self, dir: &Path) -> Result<()> {
+        Ok(self.guests.ten(dir)?)
+    }
+
     /// A directory for files a test makes.
     pub fn scratch(&self) -> &Path {
         &self.dir

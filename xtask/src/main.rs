@@ -19,7 +19,8 @@ usage: cargo xtask CHORE
     --guests NAME  only the guest tests whose names contain NAME
     --peer qemu    run the guests under QEMU instead, to test the tests
   lint           the house rules alone
-  guests         fetch every guest the tests boot (kernels, busybox, installer, tools) into the user's cache";
+  guests         fetch every guest the tests boot (kernels, busybox, installer, tools) into the user's cache
+  ten            what examples/ten.toml boots, into target/ten";
 
 fn main() -> ExitCode {
     match run() {
@@ -48,6 +49,7 @@ fn run() -> Result<()> {
         ["bench", options @ ..] => bench::run(root, &bench::Options::parse(options)?),
         ["lint"] => lint::run(root),
         ["guests"] => fetch::all(),
+        ["ten"] => fetch::ten(root),
         _ => bail!("{USAGE}\n{}", bench::USAGE),
     }
 }

@@ -24,6 +24,7 @@ mod modules;
 mod progress;
 #[cfg(test)]
 mod scratch;
+mod ten;
 
 pub use cache::CacheDir;
 pub use error::{GuestsError, Result};
