@@ -242,6 +242,36 @@ fn large_packets_come_whole_or_cut() {
 }
 
 #[test]
+fn a_large_packet_is_cut_if_its_segments_have_better_buffers() {
+    let mut b = bench();
+    b.offloads();
+    let left =
+        Offload { checksum: Some((34, 16)), gso: Gso::Tcp4, header_len: 54, segment: 1448, checked: false };
+    b.add(0x20000, 65536).unwrap();
+    // Two are not enough for three segments, three are.
+    for (n, count) in [(0, 1), (1, 1), (2, 3)] {
+        b.add(0x10000 + n * 0x800, 2048).unwrap();
+        if n == 0 {
+            continue;
+        }
+        assert!(b.veth.deliver(&tcp(4000), left));
+        let got: Vec<Got> = std::iter::from_fn(|| b.poll()).collect();
+        assert_eq!(got.len(), count);
+        assert_eq!(got[0].flags & entry::LARGE != 0, count == 1);
+        if count == 1 {
+            b.add(0x20000, 65536).unwrap();
+        }
+    }
+    // What fills its buffer stays whole, however many small ones there are.
+    for n in 0..30 {
+        b.add(0x10000 + n * 0x800, 2048).unwrap();
+    }
+    assert!(b.veth.deliver(&tcp(40000), left));
+    let got = b.poll().unwrap();
+    assert!(got.flags & entry::LARGE != 0 && got.frame.len() == 40054 && b.poll().is_none());
+}
+
+#[test]
 fn multicast_is_filtered() {
     let mut b = bench();
     let group = [1, 0, 0x5e, 0, 0, 1];
