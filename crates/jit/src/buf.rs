@@ -36,7 +36,7 @@ const HUGE: usize = 2 << 20;
 const MUCH: usize = 56 << 20;
 
 /// Bytes of code that are dropped from the writable mapping at a time.
-const DROP: usize = 8 << 20;
+const DROP: usize = 2 << 20;
 
 // SAFETY: the mappings belong to this value alone and are reached through `&mut self` only (executing them is up to
 // `thunk`), so it may move between threads.
