@@ -236,9 +236,16 @@ impl Bench {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        let mut console = Command::new(&self.rhyp);
-        console.args(["console", "client", "--control"]).arg(&control).stdout(Stdio::piped());
-        read(&Killed::new(&mut console)?.output()?)
+        loop {
+            let mut console = Command::new(&self.rhyp);
+            console.args(["console", "client", "--control"]).arg(&control).stdout(Stdio::piped());
+            let text = Killed::new(&mut console)?.output()?;
+            // A socket that is there may not be listened to yet.
+            if !text.is_empty() || Instant::now() > limit || system.0.try_wait()?.is_some() {
+                return read(&text);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 
