@@ -6,6 +6,7 @@ use crate::processor::built;
 use anyhow::{Context, Result, ensure};
 use guest_tests::{BootSpec, Case, Cpu, Images, Outcome, Peer, patience};
 use guests::{Initramfs, KernelVersion};
+use regex::Regex;
 use std::time::Duration;
 
 /// The parts of Python's test suite that judge numbers.
@@ -93,7 +94,8 @@ fn libm(case: &mut Case, images: &Images) -> Result<()> {
 
 fn python(case: &mut Case, images: &Images, test: &str) -> Result<()> {
     let script = format!(
-        "cd /tmp\npython3 -m test -v {test} >log 2>&1\necho PYTHON-STATUS $?\ntail -n 40 log\necho PYTHON-DONE\npoweroff -f\n"
+        "cd /tmp\npython3 -m test -v {test} >log 2>&1\necho PYTHON-STATUS $?\n\
+         grep -E '^(Ran [0-9]+ tests? in|OK)' log\ntail -n 40 log\necho PYTHON-DONE\npoweroff -f\n"
     );
     let initramfs = with_python(images, &script)?;
     let mut spec = boot(images, &format!("python-{test}"), &initramfs, engines(case.peer())[0])?;
@@ -102,6 +104,14 @@ fn python(case: &mut Case, images: &Images, test: &str) -> Result<()> {
     let seen =
         guest.expect(r"(?s)PYTHON-STATUS (\d+)(.*)PYTHON-DONE", patience().max(Duration::from_secs(1800)))?;
     ensure!(&seen[1] == "0", "{test} ends with {}:\n{}", seen[1], seen[2]);
+    // Status 0 is also that of a test that was left out.
+    let ran = Regex::new(r"Ran (\d+) tests? in [^\n]*\n\s*OK")?
+        .captures(&seen[2])
+        .with_context(|| seen[2].clone())?;
+    let (count, result) =
+        (&ran[1], seen[2].contains("Tests result: SUCCESS") || seen[2].contains("Result: SUCCESS"));
+    eprintln!("{test}: {count} tests");
+    ensure!(result && count != "0", "{test}:\n{}", seen[2]);
     guest.ends(Outcome::PowerOff)?;
     guest.is_healthy()
 }
