@@ -58,6 +58,61 @@ fn loops_over_many_pages() {
     }
 }
 
+/// ldu r6,8(r3); addi r3,r3,3; ld r7,-4(r3); andi. r8,r6,1; stw r7,0(r9); beq 1f; lwz r8,12(r3); stwu r8,20(r9);
+/// xor r7,r7,r8; stb r7,-3(r9); ldu r8,16(r3); add r7,r7,r8; 1: std r7,8(r9); addi r9,r9,13; andis. r8,r9,8; bne 2f; b 3f;
+/// 2: lis r9,7; lis r3,9; 3:
+const MOVING: [u32; 19] = [
+    0xe8c3_0009,
+    0x3863_0003,
+    0xe8e3_fffc,
+    0x70c8_0001,
+    0x90e9_0000,
+    0x4182_001c,
+    0x8103_000c,
+    0x9509_0014,
+    0x7ce7_4278,
+    0x98e9_fffd,
+    0xe903_0011,
+    0x7ce7_4214,
+    0xf8e9_0008,
+    0x3929_000d,
+    0x7528_0008,
+    0x4082_0008,
+    0x4800_000c,
+    0x3d20_0007,
+    0x3c60_0009,
+];
+
+#[test]
+fn accesses_off_a_register_that_moves_agree() {
+    for le in [false, true] {
+        let mut p = Pair::new("power9", le);
+        p.load(0x1_0f40, &counted(30_000, &MOVING));
+        p.both(|c| {
+            c.st.gpr[3] = 0x9_0ff0;
+            c.st.gpr[9] = 0x7_0ff0;
+            (0x7_0000..0xf_0000)
+                .step_by(4)
+                .for_each(|a| word(c, a, (a as u32).wrapping_mul(0x9e37_79b9), le));
+        });
+        agree(&mut p, "moving");
+    }
+    // Out of memory in a block after the one that looks the page up.
+    let mut p = Pair::new("power9", true);
+    let mut code = MOVING;
+    code[15] = 0x6000_0000;
+    code[16] = 0x6000_0000;
+    code[17] = 0x6000_0000;
+    code[18] = 0x6000_0000;
+    p.load(0x1_0000, &counted(32_000, &code));
+    p.both(|c| {
+        c.st.gpr[3] = pair::SIZE - 0x4_0000;
+        c.st.gpr[9] = 0x7_0000;
+    });
+    agree(&mut p, "moving out");
+    assert!(p.b.st.srr0 > 0x1_0000 && p.b.st.dar >= pair::SIZE - 0x400, "{:#x}", p.b.st.dar);
+}
+
 #[test]
 fn accesses_outside_memory_are_met_where_they_are_made() {
     // The same until the address leaves memory: the machine check's registers say where.

@@ -237,13 +237,13 @@ struct Made {
 fn blocks_of(l: &mut Lower, region: &Region, grouped: bool) -> Vec<u32> {
     let mut failed = Vec::new();
     let mut fields = BTreeMap::new();
+    l.groups = if grouped { Groups::of(region, l.mode) } else { Groups::default() };
     for b in region.blocks.values() {
         l.f.switch_to_block(l.blocks[&b.off]);
         l.dirty = b.dirty;
         l.done = 0;
         l.ended = false;
         l.singles.clear();
-        l.groups = if grouped { Groups::of(b, l.mode) } else { Groups::default() };
         // What is known of the CR where the only way here is from a block emitted before.
         l.fields = match b.from[..] {
             [from] if b.off != region.head => fields.get(&from).copied().unwrap_or_default(),

@@ -1,4 +1,5 @@
-//! Accesses off one base register within a few hundred bytes share one TLB probe.
+//! Accesses off one base register within a few hundred bytes share one TLB probe: in a block and those that only it goes
+//! on in, over additions of constants to the register too.
 
 use std::collections::HashMap;
 
@@ -6,7 +7,7 @@ use cranelift_codegen::ir::Value;
 use isa::audit::audit;
 use isa::{Insn, Mode, Op};
 
-use super::region::Block;
+use super::region::{Item, Region};
 
 /// Most bytes that a group spans.
 const SPAN: i64 = 512;
@@ -18,12 +19,15 @@ pub struct Group {
     pub lo: i64,
     /// Displacement after the highest byte.
     pub hi: i64,
-    /// Host address of the base, once probed.
+    /// Host address of the base as it was at the first access, once probed.
     pub host: Option<Value>,
     members: u32,
 }
 
-/// The groups of a block.
+/// Open groups by base register and whether they store, and what was added to the register since they began.
+type Open = HashMap<(u32, bool), (usize, i64)>;
+
+/// The groups of a region.
 #[derive(Clone, Debug, Default)]
 pub struct Groups {
     groups: Vec<Group>,
@@ -34,53 +38,86 @@ pub struct Groups {
 /// Base register, displacement, size and whether it stores, of an access with a displacement.
 fn access(op: Op, i: Insn) -> Option<(u32, i64, i64, bool)> {
     let (d, size, store) = match op {
-        Op::Lbz => (i.si(), 1, false),
-        Op::Lhz | Op::Lha => (i.si(), 2, false),
-        Op::Lwz | Op::Lfs => (i.si(), 4, false),
+        Op::Lbz | Op::Lbzu => (i.si(), 1, false),
+        Op::Lhz | Op::Lha | Op::Lhzu | Op::Lhau => (i.si(), 2, false),
+        Op::Lwz | Op::Lfs | Op::Lwzu | Op::Lfsu => (i.si(), 4, false),
         Op::Lwa => (i.ds(), 4, false),
-        Op::Ld => (i.ds(), 8, false),
-        Op::Lfd => (i.si(), 8, false),
-        Op::Stb => (i.si(), 1, true),
-        Op::Sth => (i.si(), 2, true),
-        Op::Stw | Op::Stfs => (i.si(), 4, true),
-        Op::Std => (i.ds(), 8, true),
-        Op::Stfd => (i.si(), 8, true),
+        Op::Ld | Op::Ldu => (i.ds(), 8, false),
+        Op::Lfd | Op::Lfdu => (i.si(), 8, false),
+        Op::Stb | Op::Stbu => (i.si(), 1, true),
+        Op::Sth | Op::Sthu => (i.si(), 2, true),
+        Op::Stw | Op::Stfs | Op::Stwu | Op::Stfsu => (i.si(), 4, true),
+        Op::Std | Op::Stdu => (i.ds(), 8, true),
+        Op::Stfd | Op::Stfdu => (i.si(), 8, true),
         _ => return None,
     };
     (i.ra() != 0 && i.prefix == 0).then_some((i.ra(), d, size, store))
 }
 
+/// The register that `i` only adds a constant to, and that.
+fn moved(i: &Item) -> Option<(u32, i64)> {
+    use Op::*;
+    match i.op {
+        Addi if i.insn.prefix == 0 && i.insn.ra() != 0 && i.insn.ra() == i.insn.rt() => {
+            Some((i.insn.ra(), i.insn.si()))
+        }
+        Lbzu | Lhzu | Lhau | Lwzu | Ldu | Lfsu | Lfdu | Stbu | Sthu | Stwu | Stdu | Stfsu | Stfdu => {
+            let loads = matches!(i.op, Lbzu | Lhzu | Lhau | Lwzu | Ldu);
+            access(i.op, i.insn)
+                .map(|(base, d, ..)| (base, d))
+                .filter(|&(base, _)| !loads || base != i.insn.rt())
+        }
+        _ => None,
+    }
+}
+
 impl Groups {
-    /// Those of a block.
-    pub fn of(b: &Block, mode: Mode) -> Self {
+    /// Those of a region.
+    pub fn of(r: &Region, mode: Mode) -> Self {
         let mut g = Groups::default();
         if !mode.sf {
             return g;
         }
-        let mut open: HashMap<(u32, bool), usize> = HashMap::new();
-        for i in &b.items {
-            if let Some((base, d, size, store)) = access(i.op, i.insn) {
-                let fits = |x: &Group| x.hi.max(d + size) - x.lo.min(d) <= SPAN;
-                let n = match open.get(&(base, store)) {
-                    Some(&n) if fits(&g.groups[n]) => n,
-                    _ => {
-                        g.groups.push(Group { lo: d, hi: d + size, host: None, members: 0 });
-                        g.groups.len() - 1
-                    }
-                };
-                open.insert((base, store), n);
-                let x = &mut g.groups[n];
-                x.lo = x.lo.min(d);
-                x.hi = x.hi.max(d + size);
-                x.members += 1;
-                g.of.insert(i.off, (n, d));
-            }
-            let written = audit(i.op, i.insn, mode).write.gpr;
-            open.retain(|&(base, _), _| written >> base & 1 == 0);
+        let mut ends: HashMap<u32, Open> = HashMap::new();
+        for b in r.blocks.values() {
+            let mut open = match b.from[..] {
+                [from] if b.off != r.head => ends.get(&from).cloned().unwrap_or_default(),
+                _ => Open::new(),
+            };
+            b.items.iter().for_each(|i| g.add(i, &mut open, mode));
+            ends.insert(b.off, open);
         }
         let groups = &g.groups;
         g.of.retain(|_, (n, _)| groups[*n].members > 1);
         g
+    }
+
+    fn add(&mut self, i: &Item, open: &mut Open, mode: Mode) {
+        if let Some((base, d, size, store)) = access(i.op, i.insn) {
+            let fits = |x: &Group, d: i64| x.hi.max(d + size) - x.lo.min(d) <= SPAN;
+            let (n, added) = match open.get(&(base, store)) {
+                Some(&(n, added)) if fits(&self.groups[n], d + added) => (n, added),
+                _ => {
+                    self.groups.push(Group { lo: d, hi: d + size, host: None, members: 0 });
+                    (self.groups.len() - 1, 0)
+                }
+            };
+            open.insert((base, store), (n, added));
+            let (x, d) = (&mut self.groups[n], d + added);
+            x.lo = x.lo.min(d);
+            x.hi = x.hi.max(d + size);
+            x.members += 1;
+            self.of.insert(i.off, (n, d));
+        }
+        let moved = moved(i);
+        let written = audit(i.op, i.insn, mode).write.gpr;
+        open.retain(|&(base, _), (_, added)| match moved {
+            Some((r, d)) if r == base => {
+                *added += d;
+                true
+            }
+            _ => written >> base & 1 == 0,
+        });
     }
 
     /// The group of the instruction at `off`, and its displacement.

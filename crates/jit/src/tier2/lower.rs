@@ -138,7 +138,7 @@ pub struct Lower<'f> {
     pub(super) tested: Option<(Value, Value, u32)>,
     /// Windows that no access has yet.
     pub(super) windows: Vec<Window>,
-    /// Which accesses of the block share a probe.
+    /// Which accesses share a probe.
     pub(super) groups: Groups,
     /// VSRs that only ever hold singles, and are kept so.
     pub(super) only_singles: u64,
