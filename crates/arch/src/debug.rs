@@ -50,6 +50,13 @@ impl Cpu {
         self.refetch = true;
     }
 
+    /// A processor is started: nothing is watched, and nothing is counted, whatever it was told before it was stopped.
+    pub fn monitors_off(&mut self) {
+        (0..self.st.dawr.len()).for_each(|n| self.set_watchpoint(n, 0, 0));
+        self.set_ciabr(0);
+        self.pmu_freeze();
+    }
+
     /// Whether instructions must be carried out one by one, with a look after each: single steps, branch tracing, or
     /// a CIABR that may match in the present state.
     #[inline]

@@ -343,6 +343,13 @@ impl Cpu {
         self.pmu_update();
     }
 
+    /// MMCR0 as a processor that is started has it: all counters are frozen, no condition is waited for.
+    pub(crate) fn pmu_freeze(&mut self) {
+        self.pmu_sync();
+        self.st.plain[num::MMCR0 as usize] = mmcr0::FC;
+        self.pmu_update();
+    }
+
     /// A store-conditional failed.
     #[cold]
     pub(crate) fn stcx_failed(&mut self) {

@@ -106,6 +106,23 @@ fn unarmed_it_is_gone() {
 }
 
 #[test]
+fn a_started_processor_has_nothing_armed() {
+    let mut p = Pair::new("power10", true);
+    p.both(|c| {
+        c.st.gpr[5] = 0x8010;
+        c.set_watchpoint(0, 0x8010, ANY | DW | DR);
+        c.set_watchpoint(1, 0x8010, ANY | DW | DR);
+        c.set_ciabr(AT + 4 | 2);
+        c.monitors_off();
+    });
+    // stw, lwz; mfspr r8,MMCR0
+    p.load(AT, &[d(36, 7, 5, 0), d(32, 7, 5, 0), 0x7d0b_c2a6 | (795 & 31) << 16, SC1]);
+    p.b.st.gpr[8] = 0;
+    assert_eq!(p.run(100).unwrap(), Vec::<String>::new());
+    assert_eq!((p.a.st.nia, p.a.st.gpr[8]), (AT + 16, 0x8000_0000));
+}
+
+#[test]
 fn the_second_watchpoint_of_power10() {
     let mut p = Pair::new("power10", true);
     p.both(|c| {

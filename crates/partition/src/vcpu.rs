@@ -189,6 +189,7 @@ fn begin(cpu: &mut Cpu, p: &Partition) {
     cpu.st.level = p.papr.level();
     cpu.st.gpr = [0; 32];
     cpu.st.slb = Default::default();
+    cpu.monitors_off();
     cpu.flush_translated();
     cpu.set_msr(msr::SF | msr::ME);
     let far = cpu.sh.tb.now().wrapping_add(u64::MAX >> 2);

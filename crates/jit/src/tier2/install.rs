@@ -228,7 +228,7 @@ impl Jit {
         };
         t.states.insert(block, State::Asked);
         t.asked += 1;
-        t.tier2.request(request);
+        t.tier2.request(request, &cpu.link);
     }
 
     /// Install what has been compiled since last time.

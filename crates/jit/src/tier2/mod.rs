@@ -28,6 +28,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
+use arch::VcpuLink;
 use isa::Op;
 
 use compile::Compiler;
@@ -221,15 +222,15 @@ impl Tier2 {
         Tier2 { worker: None, wait, verify, waiting: Arc::default(), ready: Vec::new() }
     }
 
-    fn start(&self) -> Worker {
+    fn start(&self, link: &Arc<VcpuLink>) -> Worker {
         let verify = self.verify;
         if self.wait {
             return Compiler::new(verify).map_or(Worker::None, |c| Worker::Here(Box::new(c)));
         }
         let (to, requests) = channel();
         let (answers, from) = channel();
-        let waiting = self.waiting.clone();
-        let run = move || serve(&requests, &answers, &waiting, verify);
+        let (waiting, link) = (self.waiting.clone(), link.clone());
+        let run = move || serve(&requests, &answers, &waiting, &link, verify);
         match std::thread::Builder::new().name("tier2".into()).spawn(run) {
             Ok(_) => Worker::Thread(to, from),
             Err(e) => {
@@ -239,10 +240,10 @@ impl Tier2 {
         }
     }
 
-    /// Ask for a region.
-    pub fn request(&mut self, r: Request) {
+    /// Ask for a region; `link`: whom to make look when the answer is there.
+    pub fn request(&mut self, r: Request, link: &Arc<VcpuLink>) {
         if self.worker.is_none() {
-            self.worker = Some(self.start());
+            self.worker = Some(self.start(link));
         }
         match self.worker.as_mut() {
             // Nothing of the compiler's is swallowed under test.
@@ -284,12 +285,21 @@ fn guarded(c: &mut Compiler, r: &Request) -> Answer {
     })
 }
 
-fn serve(requests: &Receiver<Request>, answers: &Sender<Answer>, waiting: &AtomicUsize, verify: bool) {
+fn serve(
+    requests: &Receiver<Request>,
+    answers: &Sender<Answer>,
+    waiting: &AtomicUsize,
+    link: &VcpuLink,
+    verify: bool,
+) {
     crate::buf::be_nice();
     let Some(mut c) = Compiler::new(verify) else { return };
     let mut used = false;
+    // The newest is the one that runs now.
+    let mut stack = Vec::new();
     loop {
-        let r = match requests.recv_timeout(IDLE) {
+        stack.extend(requests.try_iter());
+        let r = match stack.pop().map_or_else(|| requests.recv_timeout(IDLE), Ok) {
             Ok(r) => r,
             Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => {
@@ -320,6 +330,8 @@ fn serve(requests: &Receiver<Request>, answers: &Sender<Answer>, waiting: &Atomi
         if answers.send(a).is_err() {
             return;
         }
-        waiting.fetch_add(1, Ordering::Relaxed);
+        waiting.fetch_add(1, Ordering::SeqCst);
+        // The loop may run for long until something else makes it look.
+        link.exit.store(1, Ordering::SeqCst);
     }
 }
