@@ -57,7 +57,7 @@ const NO_PAGE: u64 = u64::MAX;
 const EMPTY: TlbEntry = TlbEntry { tag: NO_PAGE, addend: 0 };
 
 /// log2 of the entries of one table.
-pub const TLB_BITS: u32 = 13;
+pub const TLB_BITS: u32 = 14;
 const SIZE: usize = 1 << TLB_BITS;
 const MASK: u64 = !(PAGE_SIZE - 1);
 const KINDS: usize = 3;
