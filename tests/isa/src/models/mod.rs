@@ -6,6 +6,7 @@ mod decimal;
 mod fixed;
 mod float;
 mod outer;
+mod rest;
 mod special;
 mod status;
 mod storage;
@@ -31,7 +32,7 @@ pub fn model(v: &Vector) -> Option<Expected> {
     if !v.pr || v.insn.prefix != 0 && v.at & 63 == 60 {
         return None;
     }
-    match v.row.chapter {
+    let found = match v.row.chapter {
         "fixed" | "cr_spr" | "branch" => fixed::model(v),
         "load_store" => storage::model(v),
         "vsx" | "vmx" => storage::model(v).or_else(|| special::model(v)).or_else(|| vector::model(v)),
@@ -41,7 +42,8 @@ pub fn model(v: &Vector) -> Option<Expected> {
         "dfp" => decimal::model(v),
         "mma" => outer::model(v),
         _ => None,
-    }
+    };
+    found.or_else(|| rest::model(v))
 }
 
 /// Where our result is not the model's.

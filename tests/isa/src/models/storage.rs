@@ -6,19 +6,20 @@ use crate::state::{DATA, Output};
 use crate::vector::Vector;
 
 /// Bytes of the window from an address on, or none when they are not in it.
-fn bytes(v: &Vector, ea: u64, n: usize) -> Option<&[u8]> {
+pub fn bytes(v: &Vector, ea: u64, n: usize) -> Option<&[u8]> {
     let at = usize::try_from(ea.checked_sub(DATA)?).ok()?;
     v.input.mem.get(at..at + n)
 }
 
-fn put(o: &mut Output, ea: u64, data: &[u8]) -> Option<()> {
+/// Puts bytes into the window; none when they are not in it.
+pub fn put(o: &mut Output, ea: u64, data: &[u8]) -> Option<()> {
     let at = usize::try_from(ea.checked_sub(DATA)?).ok()?;
     o.state.mem.get_mut(at..at + data.len())?.copy_from_slice(data);
     Some(())
 }
 
 /// A number of bytes in an order.
-fn number(b: &[u8], le: bool) -> u128 {
+pub fn number(b: &[u8], le: bool) -> u128 {
     if le {
         b.iter().rev().fold(0, |v, &x| v << 8 | u128::from(x))
     } else {
@@ -26,7 +27,8 @@ fn number(b: &[u8], le: bool) -> u128 {
     }
 }
 
-fn of_number(x: u128, n: usize, le: bool) -> Vec<u8> {
+/// A number as bytes in an order.
+pub fn of_number(x: u128, n: usize, le: bool) -> Vec<u8> {
     let mut b = x.to_be_bytes()[16 - n..].to_vec();
     if le {
         b.reverse();
@@ -35,7 +37,7 @@ fn of_number(x: u128, n: usize, le: bool) -> Vec<u8> {
 }
 
 /// A single as a double without changing a NaN.
-fn widen(s: u32) -> u64 {
+pub fn widen(s: u32) -> u64 {
     let (sign, e, f) = (u64::from(s >> 31) << 63, s >> 23 & 0xff, u64::from(s & 0x7f_ffff));
     match e {
         255 => sign | 0x7ff << 52 | f << 29,
@@ -60,7 +62,7 @@ fn narrow(d: u64) -> Option<u32> {
 }
 
 /// Address and whether the base is updated.
-fn address(v: &Vector) -> Option<u64> {
+pub fn address(v: &Vector) -> Option<u64> {
     let (i, s, o) = (v.insn, &v.input, v.row.operands);
     let base = if i.ra() == 0 { 0 } else { s.gpr[i.ra() as usize] };
     Some(if i.prefix != 0 {
