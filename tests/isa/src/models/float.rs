@@ -47,8 +47,8 @@ pub struct Done<F> {
     pub value: F,
     pub exc: u64,
     /// The rounded magnitude is larger; `None` after overflow.
-    fr: Option<bool>,
-    fi: bool,
+    pub fr: Option<bool>,
+    pub fi: bool,
 }
 
 impl<F: Float + Copy> Done<F> {
@@ -180,7 +180,7 @@ fn double(x: u64) -> Double {
 }
 
 /// A single in the format of doubles; a NaN keeps its fraction.
-fn to_double(x: Single) -> u64 {
+pub fn to_double(x: Single) -> u64 {
     if x.is_nan() {
         let b = x.to_bits() as u64;
         return b >> 31 << 63 | 0x7ff << 52 | (b & 0x7f_ffff) << 29;
@@ -190,7 +190,7 @@ fn to_double(x: Single) -> u64 {
 }
 
 /// A double that is a single.
-fn to_single(x: u64) -> Option<Single> {
+pub fn to_single(x: u64) -> Option<Single> {
     let d = double(x);
     let s = if d.is_nan() {
         Single::from_bits(u128::from(x >> 63 << 31 | 0xff << 23 | x >> 29 & 0x7f_ffff))
@@ -244,7 +244,7 @@ struct Scalar {
     event: Event,
 }
 
-fn event<F: Float + Copy>(d: &Done<F>) -> Event {
+pub fn event<F: Float + Copy>(d: &Done<F>) -> Event {
     Event { exc: d.exc, fr: d.fr, fi: d.fi, fprf: Some(d.class()) }
 }
 

@@ -2,6 +2,7 @@
 //! with `isa`, `fpu` and `arch` but the names of fields. Libraries do the arithmetic of floating point.
 
 mod compare;
+mod convert;
 mod decimal;
 mod fixed;
 mod float;
@@ -37,8 +38,8 @@ pub fn model(v: &Vector) -> Option<Expected> {
         "load_store" => storage::model(v),
         "vsx" | "vmx" => storage::model(v).or_else(|| special::model(v)).or_else(|| vector::model(v)),
         "vmx_int" | "vmx_bits" => special::model(v).or_else(|| vector::model(v)),
-        "fp" | "vsx_fp" => float::model(v).or_else(|| compare::model(v)),
-        "vmx_fp" => compare::model(v),
+        "fp" | "vsx_fp" => float::model(v).or_else(|| compare::model(v)).or_else(|| convert::model(v)),
+        "vmx_fp" => compare::model(v).or_else(|| convert::model(v)),
         "dfp" => decimal::model(v),
         "mma" => outer::model(v),
         _ => None,
