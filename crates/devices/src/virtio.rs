@@ -68,6 +68,11 @@ pub trait VirtioDevice: Send + Sync {
     fn write_config(&self, _link: &Arc<Link>, _offset: usize, _data: &[u8]) {}
     /// Adds to its node what is not the transport's.
     fn describe(&self, _tree: &mut device::DeviceTree, _node: device::NodeId) {}
+    /// Whether [`VirtioDevice::start`] and [`VirtioDevice::stop`] wait for another program. They are then called on
+    /// a thread of their own, and the driver sees by the device's status when it has been reset (2.4.1).
+    fn waits_for_others(&self) -> bool {
+        false
+    }
     /// The driver is ready. Queues may have something already.
     fn start(&self, link: &Arc<Link>);
     /// The driver has put something into a queue, or taken something out.

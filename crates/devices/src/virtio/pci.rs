@@ -1,7 +1,7 @@
 //! The PCI transport (4.1), without the legacy interface: firmware and kernels of this platform know the modern one.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use device::pci::{Bar, BarKind, Capability, Header, HeaderState, Ids, Intx, Msix, MsixState, PciFunction};
 use device::{DeviceTree, IrqLine, NodeId};
@@ -46,11 +46,65 @@ pub struct VirtioPci {
     link: Arc<Link>,
     device: Arc<dyn VirtioDevice>,
     common: Mutex<Common>,
-    /// Held while the device starts and stops.
-    changing: Mutex<()>,
+    changing: Arc<Changing>,
     /// Place of the window capability.
     window: usize,
     msix_control: usize,
+}
+
+/// The starts and stops of the device, one at a time. The lock is held over those that wait for nobody.
+#[derive(Default)]
+struct Changing {
+    what: Mutex<Change>,
+    over: Condvar,
+}
+
+#[derive(Default)]
+struct Change {
+    /// A thread is at it.
+    busy: bool,
+    /// The driver wants a reset after that.
+    reset: bool,
+}
+
+impl Changing {
+    /// Waits until no thread is at it.
+    fn settled(&self) -> MutexGuard<'_, Change> {
+        let mut what = lock(&self.what);
+        while what.busy {
+            what = self.over.wait(what).unwrap_or_else(PoisonError::into_inner);
+        }
+        what
+    }
+
+    /// What a thread does: a start or a reset, and the reset that was asked for meanwhile.
+    fn carry_out(&self, link: &Arc<Link>, device: &dyn VirtioDevice, start: bool) {
+        if start {
+            device.start(link)
+        } else {
+            stop(link, device)
+        }
+        let mut what = lock(&self.what);
+        while std::mem::take(&mut what.reset) {
+            drop(what);
+            stop(link, device);
+            what = lock(&self.what);
+        }
+        what.busy = false;
+        self.over.notify_all();
+    }
+}
+
+/// Stops a device and takes back what its driver has set.
+fn stop(link: &Link, device: &dyn VirtioDevice) {
+    link.running.store(false, Ordering::SeqCst);
+    device.stop();
+    link.stop_queues();
+    link.features.store(0, Ordering::SeqCst);
+    link.config_vector.store(NO_VECTOR, Ordering::SeqCst);
+    link.isr.store(0, Ordering::SeqCst);
+    link.show_pin();
+    link.status.store(0, Ordering::SeqCst);
 }
 
 /// Registers of the common configuration that belong to no queue.
@@ -121,7 +175,7 @@ impl VirtioPci {
             link: Arc::new(Link::new(ram, &sizes, msix, header, intx)),
             device,
             common: Mutex::default(),
-            changing: Mutex::default(),
+            changing: Arc::default(),
             window,
             msix_control,
         }
@@ -235,11 +289,19 @@ impl VirtioPci {
     }
 
     fn set_status(&self, value: u8) {
-        let _changing = lock(&self.changing);
-        if value == 0 {
-            return self.reset_device();
-        }
         let link = &self.link;
+        if value == 0 {
+            let mut what = lock(&self.changing.what);
+            *lock(&self.common) = Common::default();
+            link.running.store(false, Ordering::SeqCst);
+            if what.busy {
+                what.reset = true;
+                return;
+            }
+            return self.change(what, false);
+        }
+        // Only a driver that does not wait for the end of a reset has to wait here.
+        let what = self.changing.settled();
         let old = link.status.load(Ordering::SeqCst);
         let mut new = value & !status::NEEDS_RESET;
         if new & status::FEATURES_OK != 0 && old & status::FEATURES_OK == 0 {
@@ -255,22 +317,37 @@ impl VirtioPci {
         link.status.store(new, Ordering::SeqCst);
         if new & !old & status::DRIVER_OK != 0 && new & status::FEATURES_OK != 0 {
             link.running.store(true, Ordering::SeqCst);
-            self.device.start(link);
+            self.change(what, true);
         }
     }
 
-    /// Back to before the driver came; the caller holds `changing`.
+    /// Starts the device or resets it, on a thread if that may take long.
+    fn change(&self, mut what: MutexGuard<'_, Change>, start: bool) {
+        let (link, device, changing) = (self.link.clone(), self.device.clone(), self.changing.clone());
+        if !device.waits_for_others() {
+            return if start { device.start(&link) } else { stop(&link, &*device) };
+        }
+        what.busy = true;
+        drop(what);
+        let work = Arc::new(move || changing.carry_out(&link, &*device, start));
+        let there = work.clone();
+        let name = format!("virtio-{}", self.device.node_name());
+        if std::thread::Builder::new().name(name).spawn(move || there()).is_err() {
+            // Then here, however long it takes.
+            work();
+        }
+    }
+
+    /// Back to before the driver came; the caller has made sure that nobody is at it.
     fn reset_device(&self) {
-        let link = &self.link;
-        link.running.store(false, Ordering::SeqCst);
-        self.device.stop();
-        link.stop_queues();
-        link.features.store(0, Ordering::SeqCst);
-        link.config_vector.store(NO_VECTOR, Ordering::SeqCst);
-        link.isr.store(0, Ordering::SeqCst);
-        link.show_pin();
+        stop(&self.link, &*self.device);
         *lock(&self.common) = Common::default();
-        link.status.store(0, Ordering::SeqCst);
+    }
+
+    /// Waits until the device has started or stopped.
+    #[cfg(test)]
+    pub(super) fn settle(&self) {
+        drop(self.changing.settled());
     }
 
     // ---- the other parts ----
@@ -386,13 +463,13 @@ impl PciFunction for VirtioPci {
 
     fn reset(&self) {
         let VirtioPci { link: _, device: _, common: _, changing, window: _, msix_control: _ } = self;
-        let _changing = lock(changing);
+        let _changing = changing.settled();
         self.reset_device();
     }
 
     fn save(&self) -> serde_json::Value {
         let VirtioPci { link, device, common, changing, window: _, msix_control: _ } = self;
-        let _changing = lock(changing);
+        let _changing = changing.settled();
         link.settle();
         let state = VirtioPciState {
             header: link.header.save(),
@@ -423,7 +500,7 @@ impl PciFunction for VirtioPci {
             queues,
             device,
         } = state;
-        let _changing = lock(&self.changing);
+        let _changing = self.changing.settled();
         let link = &self.link;
         let fits = |(q, s): (&Mutex<Queue>, &Queue)| lock(q).max == s.max && (!s.ready || s.good_size());
         if queues.len() != link.queues.len() || !link.queues.iter().zip(&queues).all(fits) {

@@ -85,7 +85,11 @@ impl Driver {
     /// Resets and initialises the device.
     pub fn start(&mut self, features: u64) {
         self.set(20, 0, 1);
-        assert_eq!(self.status(), 0);
+        let begin = Instant::now();
+        while self.status() != 0 {
+            assert!(begin.elapsed() < Duration::from_secs(60), "no end of the reset");
+            std::thread::sleep(Duration::from_micros(50));
+        }
         self.set(20, (status::ACKNOWLEDGE | status::DRIVER) as u64, 1);
         let wanted = features | feature::VERSION_1;
         for half in 0..2 {
@@ -114,6 +118,7 @@ impl Driver {
             assert_eq!(self.get(28, 2), 1);
         }
         self.set(20, (agreed | status::DRIVER_OK) as u64, 1);
+        self.f.settle();
     }
 
     fn base(queue: usize) -> u64 {

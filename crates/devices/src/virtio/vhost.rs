@@ -200,7 +200,8 @@ impl Inner {
 
     /// Passes on what the driver has offered, and drops code made from what the back end may write.
     fn look_at(&self, link: &Link, queue: usize) {
-        let Some(ends) = self.queues.get(queue) else { return };
+        // One that is still being handed over is looked at when that is done.
+        let Some(ends) = self.queues.get(queue).filter(|q| q.started.load(Ordering::SeqCst)) else { return };
         let mut seen = lock(&ends.seen);
         let (before, copy) = (*seen, COPY * queue as u64);
         let mut result = Ok(());
@@ -314,6 +315,10 @@ impl VirtioDevice for VhostUser {
         copy_config(&self.config, offset, out);
     }
 
+    fn waits_for_others(&self) -> bool {
+        true
+    }
+
     fn start(&self, link: &Arc<Link>) {
         if let Err(e) = self.hand_over(link) {
             tracing::warn!("{}: {e}", self.name);
@@ -339,9 +344,11 @@ impl VirtioDevice for VhostUser {
         *lock(&self.inner.link) = None;
         let mut b = lock(&self.inner.backend);
         for (n, ends) in self.inner.queues.iter().enumerate() {
-            if ends.started.swap(false, Ordering::SeqCst) {
+            if ends.started.swap(false, Ordering::SeqCst) && !b.given_up() {
                 // After the answer the back end touches the queue no more; one that is gone does not either.
-                let _ = b.ask(request::GET_VRING_BASE, &words(&[n as u32, 0]));
+                if let Err(e) = b.ask(request::GET_VRING_BASE, &words(&[n as u32, 0])) {
+                    tracing::warn!("{}: the program behind it does not give its queues back: {e}", self.name);
+                }
             }
         }
     }

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, IoSlice, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
@@ -44,11 +44,14 @@ const MAX_BODY: u32 = 4096;
 /// How long the back end may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The way to a back end.
+/// The way to a back end. One that fails once, or takes too long, is never asked again: what it might still say would
+/// be taken for an answer to something else.
 pub struct Backend {
     socket: UnixStream,
     /// Every request is answered.
     acknowledged: bool,
+    patience: Duration,
+    given_up: bool,
 }
 
 fn broken(what: &str) -> io::Error {
@@ -58,9 +61,20 @@ fn broken(what: &str) -> io::Error {
 impl Backend {
     /// Talks through this socket.
     pub fn new(socket: UnixStream) -> io::Result<Self> {
-        socket.set_read_timeout(Some(PATIENCE))?;
-        socket.set_write_timeout(Some(PATIENCE))?;
-        Ok(Backend { socket, acknowledged: false })
+        let mut backend = Backend { socket, acknowledged: false, patience: PATIENCE, given_up: false };
+        backend.set_patience(PATIENCE)?;
+        Ok(backend)
+    }
+
+    /// Sets how long one request may take.
+    pub fn set_patience(&mut self, patience: Duration) -> io::Result<()> {
+        self.patience = patience;
+        self.socket.set_write_timeout(Some(patience))
+    }
+
+    /// Whether it has failed before.
+    pub fn given_up(&self) -> bool {
+        self.given_up
     }
 
     /// The socket, to be watched for its end.
@@ -88,35 +102,73 @@ impl Backend {
         if n == message.len() { Ok(()) } else { Err(broken("a message could not be sent whole")) }
     }
 
+    /// Reads all of `out` before `end`.
+    fn read(&mut self, out: &mut [u8], end: Instant) -> io::Result<()> {
+        let mut done = 0;
+        while done < out.len() {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(broken("no answer in time"));
+            }
+            self.socket.set_read_timeout(Some(left))?;
+            match self.socket.read(&mut out[done..]) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(n) => done += n,
+                Err(e) if matches!(e.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+
     fn answer(&mut self, request: u32) -> io::Result<Vec<u8>> {
+        let end = Instant::now() + self.patience;
         let mut head = [0; 12];
-        self.socket.read_exact(&mut head)?;
+        self.read(&mut head, end)?;
         let word = |n: usize| u32::from_ne_bytes([head[n], head[n + 1], head[n + 2], head[n + 3]]);
         let (kind, flags, len) = (word(0), word(4), word(8));
         if kind != request || flags & REPLY == 0 || len > MAX_BODY {
             return Err(broken("an answer to something else"));
         }
         let mut body = vec![0; len as usize];
-        self.socket.read_exact(&mut body)?;
+        self.read(&mut body, end)?;
         Ok(body)
+    }
+
+    /// Does something with the back end, for the last time if it fails.
+    fn attempt<T>(&mut self, what: impl FnOnce(&mut Self) -> io::Result<T>) -> io::Result<T> {
+        if self.given_up {
+            return Err(broken("the back end was given up"));
+        }
+        let result = what(self);
+        if result.is_err() {
+            self.given_up = true;
+            // Whoever watches the socket learns of it; one that is closed already is as good.
+            let _ = self.socket.shutdown(std::net::Shutdown::Both);
+        }
+        result
     }
 
     /// A request that has no answer but, if that was agreed upon, whether it went well.
     pub fn tell(&mut self, request: u32, body: &[u8], fds: &[BorrowedFd]) -> io::Result<()> {
-        if !self.acknowledged {
-            return self.send(request, 0, body, fds);
-        }
-        self.send(request, NEED_REPLY, body, fds)?;
-        match number(&self.answer(request)?)? {
-            0 => Ok(()),
-            _ => Err(broken("the back end refuses a request")),
-        }
+        self.attempt(|b| {
+            if !b.acknowledged {
+                return b.send(request, 0, body, fds);
+            }
+            b.send(request, NEED_REPLY, body, fds)?;
+            match number(&b.answer(request)?)? {
+                0 => Ok(()),
+                _ => Err(broken("the back end refuses a request")),
+            }
+        })
     }
 
     /// A request with a body as answer.
     pub fn ask(&mut self, request: u32, body: &[u8]) -> io::Result<Vec<u8>> {
-        self.send(request, 0, body, &[])?;
-        self.answer(request)
+        self.attempt(|b| {
+            b.send(request, 0, body, &[])?;
+            b.answer(request)
+        })
     }
 
     /// A request with a number as answer.

@@ -231,3 +231,54 @@ fn a_back_end_that_ends_stops_the_device() {
         d.f.reset();
     });
 }
+
+#[test]
+fn a_back_end_that_hangs_holds_nobody_up() {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let heard = Mutex::new(Heard::default());
+    std::thread::scope(|s| {
+        // It takes the queues, and says nothing any more.
+        let control = s.spawn(|| {
+            while lock(&heard).requests.iter().filter(|&&r| r == request::SET_VRING_ENABLE).count() < 2 {
+                serve(&theirs, &heard, request::SET_VRING_ENABLE);
+            }
+        });
+        let fs = VhostUser::fs(ours, "a tag").unwrap();
+        // So that a reset that waited for it would never end.
+        lock(&fs.inner.backend).set_patience(Duration::from_secs(3600)).unwrap();
+        let fs = Arc::new(fs);
+        let mut d = Driver::up(fs.clone(), 0);
+        control.join().unwrap();
+        assert_eq!(d.status() & NEEDS_RESET, 0);
+        d.set(20, 0, 1);
+        // Not yet reset, and a driver that asks once more only waits.
+        d.set(20, 0, 1);
+        assert_ne!(d.status(), 0);
+        assert!(!d.f.link().running());
+        // An answer to something else ends it.
+        (&theirs).write_all(&words(&[request::GET_FEATURES, 1 | 4, 0])).unwrap();
+        // It is never asked again: the driver that comes back finds a device that needs a reset.
+        d.start(0);
+        assert_ne!(d.status() & NEEDS_RESET, 0);
+        d.f.reset();
+        assert_eq!(d.status(), 0);
+    });
+}
+
+#[test]
+fn an_answer_in_small_pieces_is_not_waited_for_for_ever() {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let mut backend = Backend::new(ours).unwrap();
+    backend.set_patience(Duration::from_millis(300)).unwrap();
+    std::thread::scope(|s| {
+        s.spawn(|| {
+            // Each byte in time, all of them never.
+            while (&theirs).write_all(&[1]).is_ok() {
+                std::thread::sleep(Duration::from_millis(40));
+            }
+        });
+        assert!(backend.ask_number(request::GET_FEATURES).is_err());
+        assert!(backend.given_up());
+        assert!(backend.tell(request::SET_OWNER, &[], &[]).is_err());
+    });
+}
