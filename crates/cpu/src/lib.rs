@@ -17,6 +17,9 @@ pub enum Accel {
     Jit(JitOptions),
 }
 
+/// Bytes of translated code that are not worth being thrown away.
+const LITTLE: usize = 4 << 20;
+
 /// The engine of one processor. What a guest sees does not depend on which it is.
 pub enum Engine {
     /// The interpreter.
@@ -50,6 +53,22 @@ impl Engine {
         };
         cpu.pmu_leave();
         exit
+    }
+
+    /// Give back the memory of what can be made again, if it is much: for a processor that has little to do. True if it
+    /// was.
+    pub fn trim(&mut self, cpu: &mut Cpu) -> bool {
+        let much = match self {
+            Engine::Interp(e) => {
+                **e = Interpreter::default();
+                true
+            }
+            Engine::Jit(e) => e.trim(LITTLE),
+        };
+        if much {
+            cpu.tlb.trim();
+        }
+        much
     }
 
     /// What the translator did, if this is one.

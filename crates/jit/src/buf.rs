@@ -117,6 +117,15 @@ impl CodeBuf {
         }
     }
 
+    /// Nothing from `start` on is needed any more: its memory goes back to the host.
+    pub fn release(&mut self, start: usize) {
+        let from = start.next_multiple_of(1 << 16);
+        // SAFETY: a part of our own shared mapping, which nobody executes; it is zero in both when it is touched next.
+        // A host that refuses keeps it, and all of it is written before it is used again.
+        unsafe { libc::madvise(self.rw.add(from).cast(), self.len - from, libc::MADV_REMOVE) };
+        self.halves = [Half::at(0), Half::at(Self::middle(self.len))];
+    }
+
     /// Where the byte at `offset` is executed.
     pub fn address(&self, offset: usize) -> u64 {
         self.rx as u64 + offset as u64

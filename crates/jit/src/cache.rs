@@ -27,16 +27,9 @@ impl Hasher for Mix {
 
 type Map<V> = HashMap<u64, V, BuildHasherDefault<Mix>>;
 
-/// One entry of the table that translated code searches: host address of the instruction with the mode on top, and
-/// where its code is.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub struct TableEntry {
-    /// What is compared; 0: nothing.
-    pub tag: u64,
-    /// Address of the code.
-    pub code: u64,
-}
+/// One entry of the table that translated code searches: what is compared, the host address of the instruction with the
+/// mode on top (0: nothing); and the address of the code. (An array of numbers, of which zeroes cost nothing.)
+type TableEntry = [u64; 2];
 
 /// A block.
 pub struct Block {
@@ -100,7 +93,7 @@ impl Cache {
             by_key: Map::default(),
             pages: Map::default(),
             exits: Vec::new(),
-            table: vec![TableEntry { tag: 0, code: 0 }; TABLE].into(),
+            table: vec![[0; 2]; TABLE].into(),
         }
     }
 
@@ -111,7 +104,7 @@ impl Cache {
         by_key.clear();
         pages.clear();
         exits.clear();
-        table.fill(TableEntry { tag: 0, code: 0 });
+        table.fill([0; 2]);
     }
 
     /// Address of the table.
@@ -155,8 +148,8 @@ impl Cache {
         let b = &mut self.blocks[n as usize];
         b.code = code as u32;
         let e = &mut self.table[slot(b.tag)];
-        if e.tag == b.tag {
-            e.code = at;
+        if e[0] == b.tag {
+            e[1] = at;
         }
         let mut x = b.incoming;
         while let Some(r) = self.exits.get(x as usize) {
@@ -173,7 +166,7 @@ impl Cache {
     /// Let indirect branches find block `n` at `code`.
     pub fn publish(&mut self, n: u32, code: u64) {
         let tag = self.blocks[n as usize].tag;
-        self.table[slot(tag)] = TableEntry { tag, code };
+        self.table[slot(tag)] = [tag, code];
     }
 
     /// Note that exit `e` will jump to block `n`; false when it jumps already.
@@ -193,8 +186,8 @@ impl Cache {
             self.by_key.remove(&key);
             let b = &mut self.blocks[n as usize];
             let e = &mut self.table[slot(b.tag)];
-            if e.tag == b.tag {
-                *e = TableEntry { tag: 0, code: 0 };
+            if e[0] == b.tag {
+                *e = [0; 2];
             }
             let mut x = std::mem::replace(&mut b.incoming, NONE);
             while let Some(r) = self.exits.get_mut(x as usize) {

@@ -311,6 +311,21 @@ impl Jit {
         }
     }
 
+    /// Forget all code and give its memory back, if it is more than `little` bytes; what still runs is made anew. True
+    /// if it was.
+    pub fn trim(&mut self, little: usize) -> bool {
+        let kept = self.pos - self.start + self.cold - self.buf.cold();
+        if kept <= little {
+            return false;
+        }
+        self.flush();
+        self.buf.release(self.start);
+        self.cache = Cache::new();
+        self.steps = Interpreter::default();
+        self.lists = Lists::default();
+        true
+    }
+
     // ---- translation ----
 
     /// Make the block at real address `ra`. `None`: look around first.

@@ -276,6 +276,28 @@ fn a_full_cache_is_emptied() {
 }
 
 #[test]
+fn what_was_thrown_away_is_made_anew() {
+    let (at, code) = long_loop(2000);
+    let mut p = Pair::new("power9", false);
+    p.load(at, &code);
+    p.both(|c| c.st.gpr[10] = 0x4_0000);
+    assert!(!p.jit.trim(0), "there is none yet");
+    let (mut exits, mut trims) = (0, 0);
+    while p.jit.run(&mut p.b, 70) != Exit::Stop {
+        exits += 1;
+        if exits % 20 == 0 {
+            assert!(!p.jit.trim(1 << 20) && p.jit.trim(0));
+            p.b.tlb.trim();
+            trims += 1;
+        }
+    }
+    assert!(trims > 3, "{trims}");
+    while p.interp.run(&mut p.a, u64::MAX / 2) != Exit::Stop {}
+    let d = pair::differences(&p.a, &p.b);
+    assert!(d.is_empty(), "{}", d.join("\n"));
+}
+
+#[test]
 fn single_steps_are_taken_one_by_one() {
     let (at, code) = long_loop(20);
     let mut p = Pair::new("power9", false);

@@ -3,10 +3,13 @@
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::Arc;
 
-use crate::{GuestRam, OutOfRange};
+use crate::{GuestRam, OutOfRange, freeze};
 
 /// Most pieces handed to the host in one system call.
 const BATCH: usize = 256;
+
+/// How often a system call that met frozen memory is made again.
+const PATIENCE: u32 = 1000;
 
 /// Ranges of one partition's memory, in order, checked to lie inside it when added. Adjacent ranges become one.
 #[derive(Clone)]
@@ -144,7 +147,13 @@ impl Pieces {
         let n = unsafe {
             libc::preadv2(fd.as_raw_fd(), v.as_ptr(), v.len() as libc::c_int, at, libc::RWF_NOWAIT)
         };
-        let n = u64::try_from(n).map_err(|_| std::io::Error::last_os_error())?;
+        let n = match u64::try_from(n) {
+            Ok(n) => n,
+            Err(_) => match std::io::Error::last_os_error() {
+                e if e.raw_os_error() == Some(libc::EFAULT) => 0,
+                e => return Err(e),
+            },
+        };
         self.slice(0, n).list.iter().for_each(|&(addr, len)| self.ram.written(addr, len));
         Ok(n)
     }
@@ -163,7 +172,7 @@ impl Pieces {
         offset: u64,
         call: impl Fn(&[libc::iovec], libc::off_t) -> isize,
     ) -> std::io::Result<u64> {
-        let mut done = 0;
+        let (mut done, mut frozen) = (0, 0);
         while done < self.len {
             let rest = if done == 0 { self.clone() } else { self.slice(done, self.len - done) };
             let at = offset.checked_add(done).and_then(|at| libc::off_t::try_from(at).ok());
@@ -173,7 +182,10 @@ impl Pieces {
                 n if n > 0 => done += n as u64,
                 _ => {
                     let e = std::io::Error::last_os_error();
-                    if e.kind() != std::io::ErrorKind::Interrupted {
+                    if e.raw_os_error() == Some(libc::EFAULT) && frozen < PATIENCE {
+                        frozen += 1;
+                        freeze::wait();
+                    } else if e.kind() != std::io::ErrorKind::Interrupted {
                         return Err(e);
                     }
                 }

@@ -1,7 +1,10 @@
 //! The memory of one partition.
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+
+use crate::share::Places;
 
 /// log2 of the host-side management page: flags, code tracking and TLB entries use 4 KiB.
 pub const PAGE_SHIFT: u32 = 12;
@@ -30,10 +33,12 @@ pub struct OutOfRange {
 
 /// The memory of one partition: real addresses from 0 to [`GuestRam::size`].
 pub struct GuestRam {
-    base: *mut u8,
+    pub(crate) base: *mut u8,
     size: u64,
     reservation: (*mut libc::c_void, usize),
-    fd: OwnedFd,
+    pub(crate) fd: OwnedFd,
+    /// What of it is shared.
+    pub(crate) places: Mutex<Places>,
     flags: Box<[AtomicU8]>,
     versions: Box<[AtomicU32]>,
     /// Pages whose code was dropped, counted, and the newest of them: number of the event and page.
@@ -104,6 +109,7 @@ impl GuestRam {
             size,
             reservation: (reservation, reserved),
             fd,
+            places: Mutex::default(),
             flags: zeroed_u8(pages),
             uses: zeroed_u32(size.div_ceil(HUGE) as usize),
             versions: zeroed_u32(pages),
@@ -118,8 +124,9 @@ impl GuestRam {
         self.size
     }
 
-    /// The memfd behind the memory (for back ends that map it).
+    /// The memfd behind the memory (for back ends that map it: nothing is shared with other partitions from here on).
     pub fn fd(&self) -> &OwnedFd {
+        self.lend();
         &self.fd
     }
 
@@ -149,6 +156,13 @@ impl GuestRam {
             && n.fetch_add(1, Ordering::Relaxed) + 1 == BUSY
         {
             self.make_huge(ra & !(HUGE - 1));
+        }
+    }
+
+    /// The piece of [`HUGE`] bytes that begins with a page has to be busy anew to be given a huge page.
+    pub(crate) fn calm_down(&self, page: usize) {
+        if let Some(n) = self.uses.get(((page as u64) << PAGE_SHIFT) as usize / HUGE as usize) {
+            n.store(0, Ordering::Relaxed);
         }
     }
 
@@ -193,6 +207,7 @@ impl GuestRam {
 
     /// Give all pages back to the host: the memory is zero again, and code made from it is dropped.
     pub fn clear(&self) {
+        self.forget_shared(0, self.size);
         // SAFETY: our own descriptor; punching a hole in a memfd zeroes what is mapped and moves nothing.
         let done = unsafe {
             libc::fallocate(
@@ -217,6 +232,7 @@ impl GuestRam {
         self.at(addr, len)?;
         let (from, to) = (addr.next_multiple_of(PAGE), (addr + len) & !(PAGE - 1));
         if from < to {
+            let shared = self.forget_shared(from, to - from);
             // SAFETY: our own descriptor; as in `clear`.
             let done = unsafe {
                 libc::fallocate(
@@ -226,7 +242,7 @@ impl GuestRam {
                     (to - from) as libc::off_t,
                 )
             };
-            if done == 0 {
+            if done == 0 || shared {
                 self.written(from, to - from);
             }
         }

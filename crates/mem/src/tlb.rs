@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use crate::host;
 use crate::ram::{self, GuestRam, PAGE_SHIFT, PAGE_SIZE};
 
 /// Which table an access uses.
@@ -55,6 +56,14 @@ pub struct TlbEntry {
 /// A tag that no access matches (it is not page-aligned).
 const NO_PAGE: u64 = u64::MAX;
 const EMPTY: TlbEntry = TlbEntry { tag: NO_PAGE, addend: 0 };
+
+/// Whether the entry at `index` is nobody's. Zeroes are that, too, so that tables cost the host nothing where they were
+/// not used: the tag 0 is effective page 0, which stands at index 0 or, for an access that wraps round at the end of the
+/// address space, is looked for at the last index; those two hold a real [`NO_PAGE`] from the start.
+#[inline(always)]
+fn is_empty(tag: u64, index: usize) -> bool {
+    tag == NO_PAGE || (tag == 0 && index != 0)
+}
 
 /// log2 of the entries of one table.
 pub const TLB_BITS: u32 = 14;
@@ -118,7 +127,7 @@ impl Log {
     fn list(&mut self, tables: &Tables, low: bool) {
         self.slots.clear();
         for (n, e) in tables.as_flattened().iter().enumerate() {
-            if e.tag != NO_PAGE && (e.tag >> 62 == 0) == low {
+            if !is_empty(e.tag, n % SIZE) && (e.tag >> 62 == 0) == low {
                 self.slots.push(n as u16);
             }
         }
@@ -152,12 +161,36 @@ impl Log {
 impl Tlb {
     /// An empty TLB over `ram`.
     pub fn new(ram: Arc<GuestRam>) -> Self {
-        let v: Vec<Tables> = vec![[[EMPTY; SIZE]; KINDS]; TLB_MODES];
-        let tables: Box<[Tables; TLB_MODES]> = match v.into_boxed_slice().try_into() {
-            Ok(t) => t,
-            Err(_) => unreachable!("so many tables were made"),
+        let layout = std::alloc::Layout::new::<[Tables; TLB_MODES]>();
+        // SAFETY: memory of this very layout from the allocator that `Box` uses; zeroes are numbers.
+        let tables = unsafe {
+            let p = std::alloc::alloc_zeroed(layout).cast::<[Tables; TLB_MODES]>();
+            if p.is_null() {
+                std::alloc::handle_alloc_error(layout);
+            }
+            Box::from_raw(p)
         };
-        Tlb { tables, low: Default::default(), high: Default::default(), ram }
+        let mut tlb = Tlb { tables, low: Default::default(), high: Default::default(), ram };
+        tlb.mark_empty();
+        tlb
+    }
+
+    /// Makes tables of zeroes empty ones (see [`is_empty`]).
+    fn mark_empty(&mut self) {
+        for table in self.tables.as_flattened_mut() {
+            (table[0], table[SIZE - 1]) = (EMPTY, EMPTY);
+        }
+    }
+
+    /// Forget everything, and give the memory of the tables back to the host until it is needed again.
+    pub fn trim(&mut self) {
+        self.flush();
+        let Tlb { tables, low, high, ram: _ } = self;
+        for log in low.iter_mut().chain(high) {
+            *log = Log::default();
+        }
+        host::zero(tables.as_flattened_mut().as_flattened_mut());
+        self.mark_empty();
     }
 
     /// The tables, at the distances of [`table_offset`], each of `1 << TLB_BITS` entries; the entry of an effective page
@@ -292,7 +325,7 @@ impl Tlb {
         let addend = (host as u64).wrapping_sub(page);
         for (kind, right) in [(Access::Read, r), (Access::Write, w), (Access::Exec, x)] {
             let e = &mut self.tables[mode as usize][kind as usize][index(ea)];
-            if kind == access || e.tag == page || e.tag == NO_PAGE {
+            if kind == access || e.tag == page || is_empty(e.tag, index(ea)) {
                 let on = right && (kind != Access::Write || self.ram.allow_quiet_stores(ra));
                 if on {
                     if e.tag != page {
@@ -410,6 +443,33 @@ mod tests {
         assert_eq!(t.real(TlbMode::User, 0x7000_1010, Access::Read), Some(0x3010));
         t.flush_page(0x7000_1fff);
         assert_eq!(t.load(TlbMode::User, 0x7000_1000, 1), None);
+    }
+
+    #[test]
+    fn nothing_is_there_before_it_is_entered() {
+        let mut t = tlb();
+        let modes = [TlbMode::Real, TlbMode::User, TlbMode::Kernel, TlbMode::KernelNoUser];
+        for round in 0..2 {
+            for mode in modes {
+                // Zeroed entries look like those of page 0; the last access wraps round to it.
+                for ea in
+                    [0, 8, 0x1000, 0xffff_f000, 0xffff_fffe, PAGE_SIZE << TLB_BITS, !0 << 62, !0xfff, !0, !6]
+                {
+                    assert_eq!(t.load(mode, ea, 8), None, "{ea:#x} in round {round}");
+                    assert_eq!(t.load16(mode, ea), None);
+                    assert!(!t.store(mode, ea, 1, 8) && !t.store16(mode, ea, 1));
+                    assert!(!t.zero_block(mode, ea));
+                    assert_eq!(t.real(mode, ea, Access::Exec), None);
+                }
+                let rights = (true, true, true);
+                for (ea, ra) in [(0, 0x3000), (0x5000, 0x5000), (!0xfff, 0x7000), (!0 << 62, 0x9000)] {
+                    assert!(t.insert(mode, ea, ra, rights, Access::Write));
+                    assert!(t.store(mode, ea, 7, 8));
+                    assert_eq!(t.ram().load_le(ra, 8), Ok(7));
+                }
+            }
+            t.trim();
+        }
     }
 
     #[test]

@@ -90,6 +90,12 @@ pub struct NodeStatus {
     pub free: u32,
     /// Nanoseconds of shared processors that nobody had.
     pub pool_idle_ns: u64,
+    /// Pages of 4 KiB that are kept for several places in the partitions' memories.
+    #[serde(default)]
+    pub pages_kept: u64,
+    /// Those places.
+    #[serde(default)]
+    pub pages_shared: u64,
     /// The partitions.
     pub partitions: Vec<PartitionStatus>,
 }

@@ -6,6 +6,7 @@ pub mod api;
 pub mod client;
 mod console;
 mod joints;
+mod keeper;
 mod locate;
 pub mod profile;
 pub mod quantity;

@@ -52,6 +52,8 @@ pub struct NodeProfile {
     pub net: Vec<String>,
     /// The control socket.
     pub control: Option<PathBuf>,
+    /// Partitions' pages of the same contents are kept once, copy-on-write; yes if nothing is said.
+    pub share_pages: Option<bool>,
 }
 
 /// How a partition has its processors.
@@ -151,6 +153,8 @@ pub struct PartitionProfile {
     pub vty_server: Vec<String>,
     /// Orders for cloud-init.
     pub cloud_init: Option<String>,
+    /// Whether its pages are among those that are kept once (`share-pages` of the node); yes if nothing is said.
+    pub share_pages: Option<bool>,
     /// Ends when the guest reboots.
     #[serde(default)]
     pub no_reboot: bool,

@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 
 use dispatch::{Seat, Shell, Usage};
 use partition::io::IoSlots;
+use partition::mem::Shared;
 use partition::papr::PartitionConfig;
 use partition::{Accel, BootError, BootImages, Nvram, Outcome, Partition};
 
 use crate::api::{Answer, NodeStatus, PartitionStatus, Phase, Request, Shown};
 use crate::console::Viewer;
 use crate::joints::{Joints, Terminal};
+use crate::keeper::{Keeper, Tenant};
 use crate::profile::{Mode, PartitionProfile, Profile};
 
 /// What a partition is given when it is switched on.
@@ -69,6 +71,8 @@ pub struct System {
     /// Counts changes of phase.
     changes: Mutex<u64>,
     changed: Condvar,
+    /// Pages that partitions share.
+    shared: Mutex<Shared>,
 }
 
 struct Unit {
@@ -123,7 +127,7 @@ impl System {
         let joints = Joints::new(&profile, &terminals);
         let at_work = shell.clone();
         std::thread::Builder::new().name("dispatcher".into()).spawn(move || at_work.run())?;
-        Ok(Arc::new(System {
+        let system = Arc::new(System {
             profile,
             equipment,
             shell,
@@ -135,7 +139,26 @@ impl System {
             ignore_confer: AtomicBool::new(false),
             changes: Mutex::new(0),
             changed: Condvar::new(),
-        }))
+            shared: Mutex::default(),
+        });
+        let mut keeper = Keeper::new(&system.profile);
+        let weak = Arc::downgrade(&system);
+        std::thread::Builder::new().name("keeper".into()).spawn(move || {
+            while let Some(system) = weak.upgrade() {
+                let tenants = (0..system.units.len()).map(|n| system.tenant(n)).collect();
+                let pause = keeper.turn(tenants);
+                *lock(&system.shared) = keeper.shared();
+                drop(system);
+                std::thread::sleep(pause);
+            }
+        })?;
+        Ok(system)
+    }
+
+    /// A partition that runs, as the [`Keeper`] sees it.
+    fn tenant(&self, n: usize) -> Option<Tenant> {
+        let running = lock(&self.units[n].life).running.clone()?;
+        Some(Tenant { consumed: running.seat.usage().consumed, partition: running.partition })
     }
 
     /// For measurements: H_CONFER of partitions that are switched on from now on does nothing.
@@ -409,7 +432,7 @@ impl System {
     }
 
     fn status(&self) -> NodeStatus {
-        let pool = self.shell.pool();
+        let (pool, shared) = (self.shell.pool(), *lock(&self.shared));
         NodeStatus {
             name: self.profile.node.name.clone(),
             uptime_ns: self.started.elapsed().as_nanos() as u64,
@@ -417,6 +440,8 @@ impl System {
             pool_processors: pool.processors,
             free: pool.free,
             pool_idle_ns: pool.idle,
+            pages_kept: shared.kept,
+            pages_shared: shared.mapped,
             partitions: (0..self.units.len()).map(|n| self.partition_status(n)).collect(),
         }
     }

@@ -1,5 +1,7 @@
 //! From files to a first processor that knows where to start.
 
+use std::borrow::Cow;
+use std::path::PathBuf;
 use std::sync::PoisonError;
 
 use device::DeviceTree;
@@ -11,16 +13,43 @@ use papr::rc::{HResult, Rc};
 
 use crate::{Entry, Partition, firmware_disks};
 
+/// The contents of a file.
+#[derive(Clone, Debug)]
+pub enum Image {
+    /// At hand.
+    Bytes(Vec<u8>),
+    /// To be read each time it is needed, and kept no longer.
+    File(PathBuf),
+}
+
+impl From<Vec<u8>> for Image {
+    fn from(bytes: Vec<u8>) -> Self {
+        Image::Bytes(bytes)
+    }
+}
+
+impl Image {
+    fn bytes(&self) -> Result<Cow<'_, [u8]>, BootError> {
+        match self {
+            Image::Bytes(b) => Ok(Cow::Borrowed(b)),
+            Image::File(path) => {
+                let read = std::fs::read(path).map(Cow::Owned);
+                read.map_err(|e| BootError::File(path.display().to_string(), e))
+            }
+        }
+    }
+}
+
 /// What a partition boots.
 #[derive(Clone, Debug, Default)]
 pub struct BootImages {
     /// Firmware to run instead of the built-in one: a raw image for real address 0, entered at 0x100 with the address
     /// of a flattened device tree in r3, which tells it where the kernel is.
-    pub firmware: Option<Vec<u8>>,
-    /// Kernel (or another Open Firmware client), as read from its file. Empty: firmware boots from a disk.
-    pub kernel: Vec<u8>,
+    pub firmware: Option<Image>,
+    /// Kernel (or another Open Firmware client). `None`: firmware boots from a disk.
+    pub kernel: Option<Image>,
     /// Initial RAM disk.
-    pub initrd: Option<Vec<u8>>,
+    pub initrd: Option<Image>,
     /// `/chosen` `bootargs`.
     pub append: String,
 }
@@ -31,6 +60,9 @@ pub enum BootError {
     /// The host has no memory for it.
     #[error("cannot make the partition's memory: {0}")]
     Memory(std::io::Error),
+    /// A file is there no longer.
+    #[error("{0}: {1}")]
+    File(String, std::io::Error),
     /// The kernel is not one.
     #[error("kernel: {0}")]
     Kernel(LoadError),
@@ -93,7 +125,7 @@ impl Partition {
     pub(crate) fn load(&self) -> Result<Entry, BootError> {
         papr::cas::power_on(self).map_err(|e| BootError::Internal(format!("page table: {e:?}")))?;
         match &self.images.firmware {
-            Some(image) => self.load_firmware(image),
+            Some(image) => self.load_firmware(&image.bytes()?),
             None => self.load_client(),
         }
     }
@@ -122,13 +154,14 @@ impl Partition {
         target.write(0, image).map_err(|_| too_large(image.len() as u64))?;
         let layout = Layout::new(self.config.rma_size(), ram_size);
         let (mut boot_kernel, mut initrd) = (None, None);
-        if !self.images.kernel.is_empty() {
+        if let Some(image) = &self.images.kernel {
             let kernel =
-                elf::load_kernel(&self.images.kernel, &layout, &mut target).map_err(BootError::Kernel)?;
+                elf::load_kernel(&image.bytes()?, &layout, &mut target).map_err(BootError::Kernel)?;
             let little = kernel.endian == elf::ByteOrder::Little;
             boot_kernel = Some((kernel.low, kernel.high - kernel.low, little));
             if let Some(data) = &self.images.initrd {
-                let at = elf::load_initrd(data, &layout, &kernel, &mut target).map_err(BootError::Initrd)?;
+                let data = data.bytes()?;
+                let at = elf::load_initrd(&data, &layout, &kernel, &mut target).map_err(BootError::Initrd)?;
                 initrd = Some((at, data.len() as u64));
             }
         }
@@ -199,10 +232,11 @@ impl Partition {
     fn load_client(&self) -> Result<Entry, BootError> {
         let layout = Layout::new(self.config.rma_size(), self.config.memory);
         let mut target = Target(&self.sh.ram);
-        let from_disk = if self.images.kernel.is_empty() { Some(self.find_boot_program()?) } else { None };
-        let (image, bootargs) = match &from_disk {
-            Some(found) => (&found.program.image, found.args.as_str()),
-            None => (&self.images.kernel, self.images.append.as_str()),
+        let given = self.images.kernel.as_ref().map(Image::bytes).transpose()?;
+        let from_disk = if given.is_none() { Some(self.find_boot_program()?) } else { None };
+        let (image, bootargs) = match (&from_disk, &given) {
+            (Some(found), _) => (&found.program.image[..], found.args.as_str()),
+            (None, image) => (image.as_deref().unwrap_or_default(), self.images.append.as_str()),
         };
         let kernel = elf::load_kernel(image, &layout, &mut target).map_err(|e| match &from_disk {
             Some(found) => BootError::BootProgram(found.path.clone(), e),
@@ -211,7 +245,8 @@ impl Partition {
         let mut claimed = vec![(kernel.low, kernel.high - kernel.low)];
         let mut initrd = None;
         if let (Some(data), None) = (&self.images.initrd, &from_disk) {
-            let at = elf::load_initrd(data, &layout, &kernel, &mut target).map_err(BootError::Initrd)?;
+            let data = data.bytes()?;
+            let at = elf::load_initrd(&data, &layout, &kernel, &mut target).map_err(BootError::Initrd)?;
             claimed.push((at, data.len() as u64));
             initrd = Some((at, data.len() as u64));
         }

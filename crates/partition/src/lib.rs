@@ -11,7 +11,7 @@ mod timer;
 mod vcpu;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use arch::shared::event;
@@ -28,11 +28,12 @@ use papr::{End, PaprState, PartitionConfig};
 
 pub use arch::model::{MODELS, Model};
 pub use block;
-pub use boot::{BootError, BootImages};
+pub use boot::{BootError, BootImages, Image};
 pub use cpu::{Accel, JitOptions, Stats as TranslationStats};
 pub use devices::nvram::{Nvram, NvramError};
 pub use devices::virtio;
 pub use devices::vterm::CharBackend;
+pub use mem;
 pub use net;
 pub use papr;
 use timer::Timer;
@@ -98,6 +99,8 @@ pub struct Partition {
     /// The weight it was given from outside.
     granted_weight: AtomicU8,
     ignore_confer: AtomicBool,
+    /// How often its processors were asked to give memory back.
+    trims: AtomicU32,
 }
 
 /// External interrupt lines of the processors.
@@ -188,6 +191,7 @@ impl Partition {
             seat: Mutex::default(),
             granted_weight: AtomicU8::new(0),
             ignore_confer: AtomicBool::new(false),
+            trims: AtomicU32::new(0),
         }))
     }
 
@@ -251,6 +255,20 @@ impl Partition {
         self.stopped.store(true, Ordering::SeqCst);
         drop(self.ending.lock().unwrap_or_else(PoisonError::into_inner));
         self.wake_up.notify_all();
+        for link in &self.sh.vcpus {
+            link.post(event::LEAVE);
+        }
+    }
+
+    /// Its memory.
+    pub fn memory(&self) -> &Arc<GuestRam> {
+        &self.sh.ram
+    }
+
+    /// Has its processors give back the memory of what can be made again, translated code above all: they have little
+    /// to do.
+    pub fn trim(&self) {
+        self.trims.fetch_add(1, Ordering::SeqCst);
         for link in &self.sh.vcpus {
             link.post(event::LEAVE);
         }

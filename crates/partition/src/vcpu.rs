@@ -45,7 +45,12 @@ pub fn life(p: Arc<Partition>, index: usize, entry: Option<Entry>) -> u64 {
     }
     let turn = Turn::new(&p, index);
     turn.wake();
+    let mut trims = p.trims.load(Ordering::SeqCst);
     while turn.wait(&mut cpu) {
+        let asked = p.trims.load(Ordering::SeqCst);
+        if std::mem::replace(&mut trims, asked) != asked {
+            engine.trim(&mut cpu);
+        }
         cpu.enter_guest();
         p.papr.vpa_dispatch(&p.sh, index, cpu.st.nia, cpu.st.msr);
         let exit = engine.run(&mut cpu, u64::MAX / 2);

@@ -24,8 +24,8 @@ pub fn demo(a: &DemoArgs) -> Result<ExitCode, Failure> {
     };
     let images = BootImages {
         firmware: None,
-        kernel: read(&found.kernel.vmlinux)?,
-        initrd: Some(read(&found.initrd)?),
+        kernel: Some(read(&found.kernel.vmlinux)?.into()),
+        initrd: Some(read(&found.initrd)?.into()),
         append: format!("console=hvc0 {}", a.append).trim_end().to_owned(),
     };
     eprintln!("rhyp: booting Linux {} ({})", found.kernel.release, a.machine.cpu);

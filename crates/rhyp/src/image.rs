@@ -226,8 +226,8 @@ fn finish(disk: &Path, staged: &Staged, progress: Progress) -> Result<(), Failur
     config.vcpus = 1;
     let images = BootImages {
         firmware: None,
-        kernel: read(&staged.vmlinux)?,
-        initrd: Some(read(&staged.initrd)?),
+        kernel: Some(read(&staged.vmlinux)?.into()),
+        initrd: Some(read(&staged.initrd)?.into()),
         append: staged.append.clone(),
     };
     let listener = Arc::new(Listener { state: Mutex::default(), progress, packages: staged.packages });

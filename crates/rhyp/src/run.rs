@@ -7,7 +7,7 @@ use std::sync::Arc;
 use partition::io::IoSlots;
 use partition::papr::{IrqChoice, MmuChoice, PartitionConfig};
 use partition::{Accel, JitOptions};
-use partition::{BootError, BootImages, MODELS, Model, Nvram, Outcome, Partition};
+use partition::{BootError, BootImages, Image, MODELS, Model, Nvram, Outcome, Partition};
 
 use crate::args::{Irqchip, MachineArgs, Mmu, RunArgs};
 use crate::console::{Console, ConsoleKind};
@@ -25,9 +25,9 @@ const MOST_CPUS: u32 = 256;
 pub fn run(a: &RunArgs) -> Result<ExitCode, Failure> {
     let firmware = a.firmware.as_deref().filter(|p| *p != Path::new("builtin"));
     let images = BootImages {
-        firmware: firmware.map(|p| read("--firmware", p)).transpose()?,
-        kernel: a.kernel.as_deref().map(|p| read("--kernel", p)).transpose()?.unwrap_or_default(),
-        initrd: a.initrd.as_deref().map(|p| read("--initrd", p)).transpose()?,
+        firmware: firmware.map(|p| image("--firmware", p)).transpose()?,
+        kernel: a.kernel.as_deref().map(|p| image("--kernel", p)).transpose()?,
+        initrd: a.initrd.as_deref().map(|p| image("--initrd", p)).transpose()?,
         append: a.append.clone(),
     };
     let name = |p: &Path| p.display().to_string();
@@ -61,7 +61,9 @@ pub fn start(
         BootError::Kernel(e) => Failure::usage(format!("--kernel {}: {e}", names.kernel)),
         BootError::Firmware(e) => Failure::usage(format!("--firmware {}: {e}", names.firmware)),
         BootError::Initrd(e) => Failure::usage(format!("--initrd {}: {e}", names.initrd)),
-        BootError::NothingToBoot(_) | BootError::BootProgram(..) => Failure::usage(e.to_string()),
+        BootError::NothingToBoot(_) | BootError::BootProgram(..) | BootError::File(..) => {
+            Failure::usage(e.to_string())
+        }
         BootError::Memory(_) | BootError::Internal(_) => Failure::internal(e.to_string()),
     };
     let config = config(m)?;
@@ -146,14 +148,27 @@ pub fn accel(m: &MachineArgs) -> Accel {
 
 /// A file that an option names.
 pub fn read(option: &str, path: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path).map_err(|e| {
+    std::fs::read(path).map_err(cannot_read(option, path))
+}
+
+/// What to boot: an ordinary file is read when the partition boots; a pipe, for example, can only be read now.
+pub fn image(option: &str, path: &Path) -> Result<Image, Failure> {
+    if std::fs::metadata(path).is_ok_and(|m| m.is_file()) {
+        std::fs::File::open(path).map_err(cannot_read(option, path))?;
+        return Ok(Image::File(path.to_owned()));
+    }
+    read(option, path).map(Image::Bytes)
+}
+
+fn cannot_read(option: &str, path: &Path) -> impl Fn(std::io::Error) -> Failure {
+    move |e| {
         let why = match e.kind() {
             std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
             std::io::ErrorKind::IsADirectory => "it is a directory, not a file".to_owned(),
             _ => e.to_string(),
         };
         Failure::usage(format!("{option} {}: {why}", path.display()))
-    })
+    }
 }
 
 /// The partition that the options describe.

@@ -171,9 +171,9 @@ impl Host {
         let m = &a.machine;
         let firmware = a.firmware.as_deref().filter(|p| *p != Path::new("builtin"));
         let images = BootImages {
-            firmware: firmware.map(|p| run::read("firmware", p)).transpose()?,
-            kernel: a.kernel.as_deref().map(|p| run::read("kernel", p)).transpose()?.unwrap_or_default(),
-            initrd: a.initrd.as_deref().map(|p| run::read("initrd", p)).transpose()?,
+            firmware: firmware.map(|p| run::image("firmware", p)).transpose()?,
+            kernel: a.kernel.as_deref().map(|p| run::image("kernel", p)).transpose()?,
+            initrd: a.initrd.as_deref().map(|p| run::image("initrd", p)).transpose()?,
             append: a.append.clone(),
         };
         let mut config = run::config(m)?;
