@@ -45,9 +45,12 @@ pub mod slot {
     pub const DATA: [usize; 2] = [12, 13];
     /// A place for a word of a few instructions.
     pub const SCRATCH: usize = 15;
-    /// Limits of the second tier's windows, from here on.
+    /// The second tier's windows, three words each, from here on.
     #[cfg(feature = "tier2")]
     pub const WINDOWS: usize = 16;
+    /// How many of them.
+    #[cfg(feature = "tier2")]
+    pub const WINDOW_COUNT: usize = 16;
 }
 
 /// Displacement off rbp of a byte of [`arch::CpuState`].

@@ -49,7 +49,7 @@ fn sse2(op: W2) -> Option<u32> {
 }
 
 /// Rotation counts of SHA-2's functions, right: the last is a shift of the small ones. By word size, then by ST and SIX.
-const SIGMA: [[[u8; 3]; 4]; 2] = [
+pub const SIGMA: [[[u8; 3]; 4]; 2] = [
     [[7, 18, 3], [17, 19, 10], [2, 13, 22], [6, 11, 25]],
     [[1, 8, 7], [19, 61, 6], [28, 34, 39], [14, 18, 41]],
 ];

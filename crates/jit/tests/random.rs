@@ -231,6 +231,11 @@ fn everything() {
 
 /// Programs of `ops` on numbers of the kind the translator does inline, with memory accesses between them.
 fn common(ops: &[Op], seed: u64, fields: u32) {
+    programs_of(ops, seed, fields, false);
+}
+
+/// The same, `turns`: several times over, with vectors loaded and stored in each turn.
+fn programs_of(ops: &[Op], seed: u64, fields: u32, turns: bool) {
     let mut r = Rng(seed);
     let mut p = Pair::new("power9", true);
     for n in 0..4 * count() {
@@ -247,8 +252,19 @@ fn common(ops: &[Op], seed: u64, fields: u32) {
                 1 => code.push(54 << 26 | t << 21 | 4 << 16 | 8 * r.below(8) as u32), // stfd
                 2 => code.push(48 << 26 | t << 21 | 5 << 16 | 4 * r.below(8) as u32), // lfs
                 3 if r.chance(4) => code.push(50 << 26 | t << 21 | 6 << 16),          // lfd that faults
+                4 | 5 if turns => {
+                    // lvx, stvx, lxvd2x, stxvd2x, lxvw4x, stxvw4x, lxvh8x, lxvb16x
+                    let x = [103, 231, 844, 972, 780, 908, 812, 876][r.below(8) as usize];
+                    code.push(31 << 26 | t << 21 | (r.below(2) as u32 * 3) << 16 | 4 << 11 | x << 1);
+                }
                 _ => {}
             }
+        }
+        if turns {
+            // The next 24 bytes; bdnz
+            code.push(14 << 26 | 4 << 21 | 4 << 16 | 24);
+            let back = -4 * code.len() as i32;
+            code.push(16 << 26 | 16 << 21 | back as u32 & 0xfffc);
         }
         code.push(SC1);
         let single = n % 2 == 0;
@@ -291,6 +307,7 @@ fn common(ops: &[Op], seed: u64, fields: u32) {
             c.set_msr(c.st.msr | msr::FP | msr::VEC | msr::VSX | msr::SF | msr::LE);
             (c.st.gpr[3], c.st.gpr[4], c.st.gpr[5], c.st.gpr[6]) =
                 (0, 0x4_0000, 0x4_1000, 0x80_0000_0000_0000);
+            c.st.ctr = 5;
         });
         p.load(at, &code);
         let d = p.run(1000).unwrap();
@@ -392,6 +409,32 @@ fn vector_integers_of_the_common_kind() {
         Vadduwm,
     ];
     common(&ops, 82, VSRS);
+    programs_of(&ops, 83, VSRS, true);
+}
+
+/// What the second tier does with vectors, going round, with scalars in the same registers.
+#[test]
+fn vectors_in_loops() {
+    use isa::Op::*;
+    let ops = [
+        Vadduwm, Vaddubm, Vadduhm, Vaddudm, Vsububm, Vsubuhm, Vsubuwm, Vsubudm, Vcmpequb, Vcmpequh, Vcmpequw,
+        Vcmpequd, Vcmpgtub, Vcmpgtuh, Vcmpgtuw, Vcmpgtud, Vcmpgtsb, Vcmpgtsh, Vcmpgtsw, Vcmpgtsd, Vcmpneb,
+        Vcmpnezb, Vcmpnezh, Vcmpnezw, Vmaxub, Vmaxsh, Vmaxuw, Vminsb, Vminuh, Vminsw, Vavgub, Vavguh,
+        Vabsdub, Vabsduh, Vabsduw, Vmuluwm, Vmrghb, Vmrghh, Vmrghw, Vmrglb, Vmrglh, Vmrglw, Vmrgew, Vmrgow,
+        Vpkuhum, Vpkuwum, Vpkudum, Vspltb, Vsplth, Vspltw, Vspltisb, Vspltish, Vspltisw, Vsldoi, Vperm,
+        Vpermr, Vsel, Vshasigmaw, Vshasigmad, Xxland, Xxlor, Xxlxor, Xxlandc, Xxlorc, Xxlnand, Xxlnor,
+        Xxleqv, Xxsel, Xxpermdi, Xxspltw, Xxmrghw, Xxmrglw, Vnegw, Vnegd, Vextsb2w, Vextsh2w, Vupkhsb,
+        Vupkhsh, Vupkhsw, Vupklsb, Vupklsh, Vupklsw, Vclzlsbb, Vctzlsbb, Xxbrh, Xxbrw, Xxbrd, Xxbrq, Lvsl,
+        Lvsr, Mfvsrd, Mtvsrd, Mtvsrdd, Xsadddp, Xvadddp, Xvmuldp, Xvmaddadp, Xvnmsubmdp, Vsrw, Vslh, Vrlw,
+        Vrld, Vslo, Vsro,
+    ];
+    let plain = &ops[..ops.len() - 13];
+    for n in 0..4 {
+        // Few operations at a time, so that they are all done and something stays from turn to turn.
+        let some: Vec<Op> = (0..8).map(|k| plain[(17 * k + 5 * n) % plain.len()]).collect();
+        programs_of(&some, 84 + n as u64, VSRS, true);
+    }
+    programs_of(&ops, 88, VSRS, true);
 }
 
 /// Accesses off few registers near the ends of pages, with comparisons and branches between them: what the

@@ -11,7 +11,8 @@ use isa::wide::{W1, W2, W3};
 use isa::{Acc, Barrier, Builder, CarryIn, Facility, Helper, Insn, Lane, Mode, Op1, Op2, Program, Rel};
 
 use super::fp::{loads_double, loads_single};
-use super::lower::{C, Lower, W};
+use super::lower::{C, Lower};
+use super::vec::W;
 
 impl Lower<'_> {
     fn swaps(&self, acc: Acc) -> bool {
@@ -48,25 +49,6 @@ impl Lower<'_> {
             return;
         }
         self.leave_if(Self::cond(bad));
-    }
-
-    fn fail_w(&mut self) -> W {
-        let v = self.fail();
-        W { hi: v, lo: v }
-    }
-
-    /// Doublewords in the order of memory to those of a register, and back.
-    fn lanes(&mut self, w: W, lane: Lane) -> Option<W> {
-        let W { hi, lo } = w;
-        Some(match lane {
-            8 if self.mode.le => w,
-            16 if self.mode.le => W { hi: lo, lo: hi },
-            4 if self.mode.le => {
-                W { hi: self.f.ins().rotl_imm_u(hi, 32), lo: self.f.ins().rotl_imm_u(lo, 32) }
-            }
-            2 if self.mode.le => return None,
-            _ => W { hi: self.f.ins().bswap(hi), lo: self.f.ins().bswap(lo) },
-        })
     }
 
     /// The double whose bits `v` is, or `v`.
@@ -488,17 +470,12 @@ impl Builder for Lower<'_> {
     }
     fn load_w(&mut self, ea: Value, lane: Lane) -> Result<W, ()> {
         let (at, d) = self.probe(ea, 16, false);
-        let flags = self.guest_flags();
-        let x = self.f.ins().load(I64, flags, at, d);
-        let y = self.f.ins().load(I64, flags, at, d + 8);
-        self.lanes(W { hi: x, lo: y }, lane).ok_or(())
+        Ok(self.load_vector(at, d, lane))
     }
     fn store_w(&mut self, ea: Value, v: W, lane: Lane) -> Result<(), ()> {
-        let W { hi, lo } = self.lanes(v, lane).ok_or(())?;
+        let v = self.for_store(v, lane);
         let (at, d) = self.probe(ea, 16, true);
-        let flags = self.guest_flags();
-        self.f.ins().store(flags, hi, at, d);
-        self.f.ins().store(flags, lo, at, d + 8);
+        self.store_vector(at, d, v);
         Ok(())
     }
     fn load_part(&mut self, _: Value, _: Value, _: Lane) -> Result<W, ()> {
@@ -541,6 +518,9 @@ impl Builder for Lower<'_> {
     }
 
     fn fpr(&mut self, n: u32) -> Value {
+        if let W::Vec(v) = self.vsr(n) {
+            return self.half_of(v, 1);
+        }
         let d = self.fp_get(n as u8);
         self.bits(d)
     }
@@ -549,8 +529,11 @@ impl Builder for Lower<'_> {
         self.fp_set(n as u8, d);
     }
     fn vsr(&mut self, n: u32) -> W {
+        if self.wide >> (n & 63) & 1 != 0 {
+            return W::Vec(self.f.use_var(self.vars.vec[n as usize & 63]));
+        }
         let d = self.fp_get(n as u8);
-        W { hi: self.bits(d), lo: self.low_half(n) }
+        W::Pair(self.bits(d), self.low_half(n))
     }
     fn set_vsr(&mut self, n: u32, w: W) {
         self.set_whole(n, w);
@@ -562,49 +545,28 @@ impl Builder for Lower<'_> {
         self.narrow(v)
     }
     fn w_imm(&mut self, x: u128) -> W {
-        W { hi: self.iconst((x >> 64) as u64), lo: self.iconst(x as u64) }
+        W::Imm(x)
     }
     fn w_pair(&mut self, hi: Value, lo: Value) -> W {
-        W { hi, lo }
+        W::Pair(hi, lo)
     }
     fn w_hi(&mut self, w: W) -> Value {
-        w.hi
+        self.halves(w).0
     }
     fn w_lo(&mut self, w: W) -> Value {
-        w.lo
+        self.halves(w).1
     }
     fn w1(&mut self, op: W1, a: W) -> W {
-        match op {
-            W1::Not => W { hi: self.f.ins().bnot(a.hi), lo: self.f.ins().bnot(a.lo) },
-            _ => self.fail_w(),
-        }
+        self.wide1(op, a)
     }
     fn w2(&mut self, op: W2, a: W, b: W) -> W {
-        let op = match op {
-            // A move.
-            W2::Or | W2::And if a.hi == b.hi && a.lo == b.lo => return a,
-            W2::And => Op2::And,
-            W2::Or => Op2::Or,
-            W2::Xor => Op2::Xor,
-            W2::Andc => Op2::Andc,
-            W2::Orc => Op2::Orc,
-            W2::Nand => Op2::Nand,
-            W2::Nor => Op2::Nor,
-            W2::Eqv => Op2::Eqv,
-            W2::AddD => Op2::Add,
-            W2::SubD => Op2::Sub,
-            _ => return self.fail_w(),
-        };
-        W { hi: self.op2(op, a.hi, b.hi), lo: self.op2(op, a.lo, b.lo) }
+        self.wide2(op, a, b)
     }
     fn w3(&mut self, op: W3, a: W, b: W, c: W) -> W {
-        match op {
-            W3::Select => {
-                let (x, y) = (self.w2(W2::Andc, a, c), self.w2(W2::And, b, c));
-                self.w2(W2::Or, x, y)
-            }
-            _ => self.fail_w(),
-        }
+        self.wide3(op, a, b, c)
+    }
+    fn cr6_from_mask(&mut self, w: W) {
+        self.mask_to_cr6(w);
     }
     fn w2_sat(&mut self, _: W2, _: W, _: W) -> W {
         self.fail_w()

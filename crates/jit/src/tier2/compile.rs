@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use cranelift_codegen::control::ControlPlane;
-use cranelift_codegen::ir::types::{F32, F64, I64};
+use cranelift_codegen::ir::types::{F32, F64, I8X16, I64};
 use cranelift_codegen::ir::{AbiParam, AliasRegionData, Function, InstBuilder, Signature, UserFuncName};
 use cranelift_codegen::isa::{CallConv, OwnedTargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
@@ -14,7 +14,7 @@ use isa::Insn;
 use isa::audit::Regs;
 
 use super::group::Groups;
-use super::lower::{BASE, EXIT, Lower, Tables, Vars};
+use super::lower::{BASE, EXIT, Lower, Tables, Vars, Windows};
 use super::places::{CALLED, SLOTS};
 use super::region::{Item, Page, Region};
 use super::{Code, Refusal, Request};
@@ -63,7 +63,7 @@ impl Compiler {
     /// Form the region and compile it.
     pub fn compile(&mut self, r: &Request) -> Result<Code, Refusal> {
         let mut left_out = BTreeSet::new();
-        let mut pairs = 0;
+        let (mut pairs, mut wide) = (0, 0);
         let mut calls = true;
         for _ in 0..ROUNDS {
             let page = Page {
@@ -95,11 +95,13 @@ impl Compiler {
                 region => region.ok_or(Refusal::NoLoop)?,
             };
             self.ctx.clear();
-            let Made { exits, failed, pairs: more } = self.lower(r, &region, pairs, page.follows());
-            if failed.is_empty() && more == 0 {
+            let made = self.lower(r, &region, pairs, wide, page.follows());
+            let Made { exits, failed, pairs: more, wide: vectors } = made;
+            if failed.is_empty() && more == 0 && vectors == 0 {
                 return self.finish(&region, exits);
             }
             pairs |= more;
+            wide = super::vec::spread(&region, r.key.mode, wide | vectors);
             if failed.contains(&r.head) {
                 return Err(Refusal::Instruction);
             }
@@ -126,7 +128,7 @@ impl Compiler {
     }
 
     /// Make the intermediate code; exits, and the instructions that can not be done.
-    fn lower(&mut self, r: &Request, region: &Region, pairs: u64, follows: bool) -> Made {
+    fn lower(&mut self, r: &Request, region: &Region, pairs: u64, wide: u64, follows: bool) -> Made {
         let mut sig = Signature::new(CallConv::SystemV);
         sig.params.extend([AbiParam::new(I64); 3]);
         sig.returns.extend([AbiParam::new(I64); 2]);
@@ -145,6 +147,7 @@ impl Compiler {
             fpr: std::array::from_fn(|_| var(F64)),
             single: std::array::from_fn(|_| var(F32)),
             lo: std::array::from_fn(|_| var(I64)),
+            vec: std::array::from_fn(|_| var(I8X16)),
             last: (var(I64), std::array::from_fn(|_| var(F64))),
             after: var(I64),
             left: var(I64),
@@ -189,12 +192,14 @@ impl Compiler {
             has_fp: touched.fpscr,
             pairs,
             more_pairs: 0,
+            wide,
+            more_wide: 0,
             written: region.written(),
             singles: HashMap::new(),
             tested: None,
-            windows: Vec::new(),
+            windows: Windows::default(),
             groups: Groups::default(),
-            only_singles: region.only_singles() & !pairs,
+            only_singles: region.only_singles() & !pairs & !wide,
             dirty: Regs::NONE,
             fields: [None; 8],
             item: Item { off: r.head, op: isa::Op::Invalid, insn: Insn::new(0) },
@@ -219,9 +224,9 @@ impl Compiler {
         l.fill_out();
         l.f.seal_all_blocks();
         let exits = std::mem::take(&mut l.exits);
-        let more = l.more_pairs;
+        let (more, vectors) = (l.more_pairs & !l.wide & !l.more_wide, l.more_wide);
         l.f.finalize(self.isa.frontend_config());
-        Made { exits, failed, pairs: more }
+        Made { exits, failed, pairs: more, wide: vectors }
     }
 }
 
@@ -232,6 +237,8 @@ struct Made {
     failed: Vec<u32>,
     /// VSRs that must be done as pairs.
     pairs: u64,
+    /// VSRs that must be vectors.
+    wide: u64,
 }
 
 fn blocks_of(l: &mut Lower, region: &Region, grouped: bool) -> Vec<u32> {

@@ -7,7 +7,7 @@
 //! an operand that is none leaves.
 
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
-use cranelift_codegen::ir::types::{F32, F64, I32, I64};
+use cranelift_codegen::ir::types::{F32, F64, I8X16, I32, I64};
 use cranelift_codegen::ir::{self, InstBuilder, MemFlagsData, Value};
 
 use fpu::Late;
@@ -16,7 +16,8 @@ use isa::audit::Regs;
 use isa::fp::{FpForm, FpInsn, FpOp, IntTy};
 
 use super::Exit;
-use super::lower::{C, Field, Lower, W, st};
+use super::lower::{C, Field, Lower, st};
+use super::vec::W;
 
 /// What happened since the last operation, as in [`fpu::Late`]: a comparison's result in the low four bits, ...
 const COMPARED: i64 = 0x80;
@@ -95,6 +96,10 @@ impl Lower<'_> {
 
     pub(super) fn fp_get(&mut self, n: u8) -> Value {
         let n = n as usize & 63;
+        if self.wide >> n & 1 != 0 {
+            let v = self.f.use_var(self.vars.vec[n]);
+            return self.double_in(v);
+        }
         if self.only_singles >> n & 1 == 0 {
             return self.f.use_var(self.vars.fpr[n]);
         }
@@ -106,7 +111,10 @@ impl Lower<'_> {
 
     pub(super) fn fp_set(&mut self, n: u8, d: Value) {
         let n = n as usize & 63;
-        if self.only_singles >> n & 1 == 0 {
+        if self.wide >> n & 1 != 0 {
+            let v = self.of_double(d);
+            self.f.def_var(self.vars.vec[n], v);
+        } else if self.only_singles >> n & 1 == 0 {
             self.f.def_var(self.vars.fpr[n], d);
         } else {
             let s = match self.singles.get(&d) {
@@ -125,7 +133,10 @@ impl Lower<'_> {
     /// Doubleword 1 of a VSR: zero where it must be when only scalars are written.
     pub(super) fn low_half(&mut self, n: u32) -> Value {
         let n = n as usize & 63;
-        if self.pairs >> n & 1 != 0 {
+        if self.wide >> n & 1 != 0 {
+            let v = self.f.use_var(self.vars.vec[n]);
+            self.half_of(v, 0)
+        } else if self.pairs >> n & 1 != 0 {
             self.f.use_var(self.vars.lo[n])
         } else if self.written.vsr >> n & 1 != 0 {
             self.iconst(0)
@@ -135,13 +146,20 @@ impl Lower<'_> {
     }
 
     pub(super) fn set_whole(&mut self, n: u32, w: W) {
-        let hi = self.double_of(w.hi);
+        let at = n as usize & 63;
+        if self.wide >> at & 1 != 0 {
+            let v = self.vector(w);
+            self.f.def_var(self.vars.vec[at], v);
+            self.write(Regs::vsrs(n, 1));
+            return;
+        }
+        let (hi, lo) = self.halves(w);
+        let hi = self.double_of(hi);
         self.fp_set(n as u8, hi);
-        let n = n as usize & 63;
-        if self.pairs >> n & 1 != 0 {
-            self.f.def_var(self.vars.lo[n], w.lo);
-        } else if self.known(w.lo) != Some(0) {
-            self.more_pairs |= 1 << n;
+        if self.pairs >> at & 1 != 0 {
+            self.f.def_var(self.vars.lo[at], lo);
+        } else if self.known(lo) != Some(0) {
+            self.more_pairs |= 1 << at;
         }
     }
 
@@ -157,7 +175,7 @@ impl Lower<'_> {
         let (a, b, c) = (get(f.a), get(f.b), get(f.c));
         let hi = self.checked_double(f.op, a.0, b.0, c.0)?;
         let lo = self.checked_double(f.op, a.1, b.1, c.1)?;
-        let w = W { hi: self.bits(hi), lo: self.bits(lo) };
+        let w = W::Pair(self.bits(hi), self.bits(lo));
         self.set_whole(f.t as u32, w);
         Some(())
     }
@@ -195,8 +213,8 @@ impl Lower<'_> {
             return;
         }
         let mut bad = self.iconst(0);
-        let pairs = self.pairs;
-        for n in (0..64).filter(|n| (written.vsr & !pairs) >> n & 1 != 0) {
+        let (pairs, wide) = (self.pairs & !self.wide, self.wide);
+        for n in (0..64).filter(|n| (written.vsr & !pairs & !wide) >> n & 1 != 0) {
             // What the other half is, it stays: zero.
             let lo = self.state_load(I64, st!(vsr) + 16 * n);
             bad = self.f.ins().bor(bad, lo);
@@ -208,6 +226,11 @@ impl Lower<'_> {
             bad = self.f.ins().bor(bad, v);
         }
         for n in (0..64usize).filter(|n| touched.vsr >> n & 1 != 0) {
+            if wide >> n & 1 != 0 {
+                let v = self.state_load(I8X16, st!(vsr) + 16 * n as i32);
+                self.f.def_var(self.vars.vec[n], v);
+                continue;
+            }
             let v = self.state_load(F64, st!(vsr) + 16 * n as i32 + 8);
             if self.only_singles >> n & 1 == 0 {
                 self.f.def_var(self.vars.fpr[n], v);
@@ -247,6 +270,11 @@ impl Lower<'_> {
     pub(super) fn leave_fp(&mut self) {
         let dirty = self.dirty.vsr;
         for n in (0..64).filter(|n| dirty >> n & 1 != 0) {
+            if self.wide >> n & 1 != 0 {
+                let v = self.f.use_var(self.vars.vec[n]);
+                self.state_store(st!(vsr) + 16 * n as i32, v);
+                continue;
+            }
             let v = self.fp_get(n as u8);
             self.state_store(st!(vsr) + 16 * n as i32 + 8, v);
             if self.pairs >> n & 1 != 0 {

@@ -26,13 +26,6 @@ pub struct C {
     pub(super) not: bool,
 }
 
-/// A 128-bit value: doublewords 0 and 1.
-#[derive(Clone, Copy, Debug)]
-pub struct W {
-    pub(super) hi: Value,
-    pub(super) lo: Value,
-}
-
 /// What is known of a CR field.
 #[derive(Clone, Copy, Debug)]
 pub enum Field {
@@ -40,6 +33,8 @@ pub enum Field {
     Compare { signed: bool, wide: bool, a: Value, b: Value },
     /// The result of a comparison of these doubles, neither of them a NaN; and the four bits.
     Floats { a: Value, b: Value, bits: Value },
+    /// These four bits of a vector comparison whose result has these bytes' signs.
+    Mask { m: Value, bits: Value },
     /// These four bits.
     Raw(Value),
 }
@@ -61,6 +56,8 @@ pub struct Vars {
     pub single: [Variable; 64],
     /// Doublewords 1, of those VSRs where it may be other than zero when they are written.
     pub lo: [Variable; 64],
+    /// VSRs that are vectors: [`Lower::wide`].
+    pub vec: [Variable; 64],
     /// The last floating-point operation: its number, and its operands.
     pub last: (Variable, [Variable; 3]),
     /// What happened to FPCC, FI and FR since then.
@@ -78,19 +75,41 @@ pub struct Tables {
     pub fill: u64,
 }
 
-/// Most windows of a region. A region with more accesses has none: they would drive its registers to memory.
-const WINDOWS: usize = 12;
-
 /// The page where an access found its bytes last time. The same page needs no look-up, and where its bytes are does
 /// not wait for one. Windows are closed when a region is entered, and nothing invalidates the TLB until it is left.
+/// They are words of the state: as variables they would drive the guest's registers to memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Window {
     /// Effective address of the page.
-    page: Variable,
+    page: i32,
     /// Host address less effective address.
-    addend: Variable,
-    /// The word of the state that says how far the first byte may be into the page, exclusive; 0: there is no page.
+    addend: i32,
+    /// How far the first byte may be into the page, exclusive; 0: there is no page.
     limit: i32,
+}
+
+/// The windows of a region.
+#[derive(Clone, Debug, Default)]
+pub struct Windows {
+    /// Those that nobody has yet.
+    free: Vec<Window>,
+    /// There are too few: accesses off one register share one.
+    shared: bool,
+    of: HashMap<(u32, bool), Window>,
+}
+
+impl Windows {
+    /// One for an access of `len` bytes off register `base`, and its limit.
+    fn take(&mut self, base: u32, len: i64, write: bool) -> Option<(Window, u64)> {
+        if !self.shared || len > 16 {
+            return Some((self.free.pop()?, 4097 - len as u64));
+        }
+        let w = match self.of.get(&(base, write)) {
+            Some(&w) => w,
+            None => *self.of.entry((base, write)).or_insert(self.free.pop()?),
+        };
+        Some((w, 4097 - 16))
+    }
 }
 
 /// A region in the making.
@@ -132,12 +151,15 @@ pub struct Lower<'f> {
     pub(super) pairs: u64,
     /// VSRs that turned out to be so.
     pub(super) more_pairs: u64,
+    /// VSRs that are vectors.
+    pub(super) wide: u64,
+    /// VSRs that had better be.
+    pub(super) more_wide: u64,
     /// Registers that the region writes.
     pub(super) written: Regs,
     /// The last condition made of one bit: its value, whose bit, and which.
     pub(super) tested: Option<(Value, Value, u32)>,
-    /// Windows that no access has yet.
-    pub(super) windows: Vec<Window>,
+    pub(super) windows: Windows,
     /// Which accesses share a probe.
     pub(super) groups: Groups,
     /// VSRs that only ever hold singles, and are kept so.
@@ -552,7 +574,9 @@ impl Lower<'_> {
     /// The four bits of field `n`.
     pub(super) fn field_value(&mut self, n: u32) -> Value {
         let n = n as usize & 7;
-        if let Some(Field::Raw(v) | Field::Floats { bits: v, .. }) = self.fields[n] {
+        if let Some(Field::Raw(v) | Field::Floats { bits: v, .. } | Field::Mask { bits: v, .. }) =
+            self.fields[n]
+        {
             return v;
         }
         let (x, s) = self.vars.cr[n];
@@ -631,7 +655,11 @@ impl Lower<'_> {
                 Self::cond(self.f.ins().icmp(code, a, b))
             }
             Some(Field::Floats { a, b, .. }) if k < 3 => self.float_bit(k, a, b),
-            Some(Field::Raw(v) | Field::Floats { bits: v, .. }) => {
+            Some(Field::Mask { m, .. }) if k & 1 == 0 => {
+                let to = if k == 0 { 0xffff } else { 0 };
+                Self::cond(self.f.ins().icmp_imm_u(IntCC::Equal, m, to))
+            }
+            Some(Field::Raw(v) | Field::Floats { bits: v, .. } | Field::Mask { bits: v, .. }) => {
                 let v = self.f.ins().band_imm_u(v, 8 >> k);
                 Self::cond(self.f.ins().icmp_imm_u(IntCC::NotEqual, v, 0))
             }
@@ -684,7 +712,9 @@ impl Lower<'_> {
     /// instruction accesses `ea`.
     fn probe_range(&mut self, ea: Value, from: i64, len: i64, write: bool) -> Value {
         let first = if from == 0 { ea } else { self.f.ins().iadd_imm_s(ea, from) };
-        let Some(w) = self.windows.pop() else {
+        let i = self.item.insn;
+        let base = if i.ra() != 0 { i.ra() } else { i.rb() };
+        let Some((w, limit)) = self.windows.take(base, len, write) else {
             let on = self.f.create_block();
             let entry = self.look_up(ea, first, from + len - 1, write, on);
             self.f.switch_to_block(on);
@@ -692,10 +722,10 @@ impl Lower<'_> {
             let flags = self.tlb_flags();
             return self.f.ins().load(I64, flags, entry, at);
         };
-        let page = self.f.use_var(w.page);
+        let page = self.state_load(I64, w.page);
         let off = self.f.ins().isub(first, page);
-        let limit = self.state_load(I64, w.limit);
-        let inside = self.f.ins().icmp(IntCC::UnsignedLessThan, off, limit);
+        let most = self.state_load(I64, w.limit);
+        let inside = self.f.ins().icmp(IntCC::UnsignedLessThan, off, most);
         let (on, outside, found) = (self.f.create_block(), self.cold_exit(), self.cold_exit());
         self.f.ins().brif(inside, on, &[], outside, &[]);
         self.f.switch_to_block(outside);
@@ -705,13 +735,13 @@ impl Lower<'_> {
         let flags = self.tlb_flags();
         let addend = self.f.ins().load(I64, flags, entry, at);
         let page = self.f.ins().band_imm_s(first, -4096);
-        let limit = self.iconst(4097 - len as u64);
-        self.f.def_var(w.page, page);
-        self.f.def_var(w.addend, addend);
+        let limit = self.iconst(limit);
+        self.state_store(w.page, page);
+        self.state_store(w.addend, addend);
         self.state_store(w.limit, limit);
         self.f.ins().jump(on, &[]);
         self.f.switch_to_block(on);
-        self.f.use_var(w.addend)
+        self.state_load(I64, w.addend)
     }
 
     /// Look up the page of the bytes from `first` to `ea` + `last`, and go on in `on` if there is one: its TLB entry,
@@ -744,13 +774,12 @@ impl Lower<'_> {
     /// In the entry block of a region with so many accesses: no window shows a page yet.
     pub(super) fn close_windows(&mut self, accesses: usize) {
         let zero = self.iconst(0);
-        for n in 0..if accesses > WINDOWS { 0 } else { accesses } {
-            let (page, addend) = (self.f.declare_var(I64), self.f.declare_var(I64));
-            let limit = Self::engine_at(slot::WINDOWS + n);
-            self.f.def_var(page, zero);
-            self.f.def_var(addend, zero);
-            self.state_store(limit, zero);
-            self.windows.push(Window { page, addend, limit });
+        self.windows.shared = accesses > slot::WINDOW_COUNT;
+        for n in 0..accesses.min(slot::WINDOW_COUNT) {
+            let word = |k: usize| Self::engine_at(slot::WINDOWS + 3 * n + k);
+            let w = Window { page: word(0), addend: word(1), limit: word(2) };
+            self.state_store(w.limit, zero);
+            self.windows.free.push(w);
         }
     }
 

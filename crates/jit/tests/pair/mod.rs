@@ -149,7 +149,7 @@ pub fn differences(a: &Cpu, b: &Cpu) -> Vec<String> {
         let mut s = s.clone();
         let v = fpu::FpRegs::fpscr(&s);
         fpu::FpRegs::set_fpscr(&mut s, v);
-        s.engine = [0; 32];
+        s.engine.fill(0);
         s.dec_expiry = 0;
         s
     };

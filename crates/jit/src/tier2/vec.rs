@@ -1,0 +1,712 @@
+//! Vectors in regions: 128-bit values of the host, as little-endian numbers.
+//!
+//! A VSR that some instruction of the region treats as a vector is a variable of 16 bytes; the others are a double and
+//! perhaps what stands behind it. Which VSRs those are turns out when intermediate code is made the first time.
+
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::types::{F64X2, I8, I8X16, I16X8, I32, I32X4, I64, I64X2};
+use cranelift_codegen::ir::{self, ConstantData, InstBuilder, MemFlagsData, Opcode, Type, Value};
+
+use isa::Lane;
+use isa::audit::audit;
+use isa::wide::{W1, W2, W3};
+
+use super::lower::{Field, Lower};
+use super::region::Region;
+use crate::vec::SIGMA;
+
+/// A 128-bit value.
+#[derive(Clone, Copy, Debug)]
+pub enum W {
+    /// Known now.
+    Imm(u128),
+    /// Doublewords 0 and 1.
+    Pair(Value, Value),
+    /// 16 bytes, the last one of the register first.
+    Vec(Value),
+}
+
+/// The bytes of a vector with its doublewords exchanged.
+const SWAP: [u8; 16] = [8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7];
+
+/// All bytes in reverse order.
+fn reverse() -> [u8; 16] {
+    std::array::from_fn(|n| 15 - n as u8)
+}
+
+/// Bytes of elements of `size` in reverse order inside each.
+fn reverse_in(size: u8) -> [u8; 16] {
+    std::array::from_fn(|n| n as u8 ^ (size - 1))
+}
+
+/// Elements of `size` bytes of two vectors (numbers 0 to 15 and 16 to 31) by turns, from byte `from` of each on.
+fn merged(size: u8, from: u8) -> [u8; 16] {
+    std::array::from_fn(|n| {
+        let n = n as u8;
+        let (pair, second) = (n / (2 * size), n / size % 2);
+        from + pair * size + n % size + 16 * second
+    })
+}
+
+/// Every second element of `size` bytes of the first vector in the place of its neighbour of lower number, between
+/// those of the second one; with `low` the elements of lower numbers.
+fn every_second(size: u8, low: bool) -> [u8; 16] {
+    std::array::from_fn(|n| {
+        let n = n as u8;
+        let place = n / size % 2;
+        let from = n / (2 * size) * 2 * size + n % size + if low { 0 } else { size };
+        from + 16 * place
+    })
+}
+
+/// The low halves of elements of `2 * size` bytes of the first vector, then of the second.
+fn packed(size: u8) -> [u8; 16] {
+    std::array::from_fn(|n| {
+        let n = n as u8;
+        n / size * 2 * size + n % size
+    })
+}
+
+/// The VSRs that are vectors when those of `wide` are: what an instruction that is no arithmetic moves between one and
+/// others.
+pub fn spread(r: &Region, mode: isa::Mode, mut wide: u64) -> u64 {
+    let sets: Vec<u64> = r
+        .blocks
+        .values()
+        .flat_map(|b| &b.items)
+        .map(|i| audit(i.op, i.insn, mode))
+        .filter(|t| t.fp.is_none_or(|f| f.form == isa::fp::FpForm::V64))
+        .map(|t| t.read.vsr | t.write.vsr)
+        .filter(|s| s.count_ones() > 1)
+        .collect();
+    loop {
+        let more = sets.iter().filter(|&&s| s & wide != 0).fold(wide, |w, s| w | s);
+        if more == wide {
+            return wide;
+        }
+        wide = more;
+    }
+}
+
+impl Lower<'_> {
+    // ---- forms ----
+
+    fn flags() -> MemFlagsData {
+        MemFlagsData::new().with_endianness(ir::Endianness::Little)
+    }
+
+    /// `v` as a vector of other elements.
+    pub(super) fn as_type(&mut self, ty: Type, v: Value) -> Value {
+        if self.f.func.dfg.value_type(v) == ty {
+            return v;
+        }
+        let dfg = &self.f.func.dfg;
+        if let Some(i) = dfg.value_def(dfg.resolve_aliases(v)).inst()
+            && dfg.insts[i].opcode() == Opcode::Bitcast
+        {
+            let from = dfg.inst_args(i)[0];
+            if dfg.value_type(from) == ty {
+                return from;
+            }
+            if dfg.value_type(from).is_vector() {
+                return self.f.ins().bitcast(ty, Self::flags(), from);
+            }
+        }
+        self.f.ins().bitcast(ty, Self::flags(), v)
+    }
+
+    fn bytes(&mut self, v: Value) -> Value {
+        self.as_type(I8X16, v)
+    }
+
+    pub(super) fn constant(&mut self, x: u128) -> Value {
+        let c = self.f.func.dfg.constants.insert(ConstantData::from(&x.to_le_bytes()[..]));
+        self.f.ins().vconst(I8X16, c)
+    }
+
+    /// The constant that a vector is.
+    fn known_vector(&self, v: Value) -> Option<u128> {
+        let dfg = &self.f.func.dfg;
+        let mut v = dfg.resolve_aliases(v);
+        loop {
+            let i = dfg.value_def(v).inst()?;
+            match dfg.insts[i] {
+                ir::InstructionData::UnaryConst { opcode: Opcode::Vconst, constant_handle } => {
+                    let c = dfg.constants.get(constant_handle).as_slice();
+                    return c.try_into().ok().map(u128::from_le_bytes);
+                }
+                _ if dfg.insts[i].opcode() == Opcode::Bitcast => v = dfg.resolve_aliases(dfg.inst_args(i)[0]),
+                _ => return None,
+            }
+        }
+    }
+
+    /// The constant that `w` is.
+    fn known_w(&self, w: W) -> Option<u128> {
+        match w {
+            W::Imm(x) => Some(x),
+            W::Pair(hi, lo) => Some((self.known(hi)? as u128) << 64 | self.known(lo)? as u128),
+            W::Vec(v) => self.known_vector(v),
+        }
+    }
+
+    /// Doublewords 0 and 1.
+    pub(super) fn halves(&mut self, w: W) -> (Value, Value) {
+        match w {
+            W::Imm(x) => (self.iconst((x >> 64) as u64), self.iconst(x as u64)),
+            W::Pair(hi, lo) => (hi, lo),
+            W::Vec(v) => (self.half_of(v, 1), self.half_of(v, 0)),
+        }
+    }
+
+    /// Doubleword 0 (`lane` 1) or 1 of a vector.
+    pub(super) fn half_of(&mut self, v: Value, lane: u8) -> Value {
+        let q = self.as_type(I64X2, v);
+        self.f.ins().extractlane(q, lane)
+    }
+
+    /// The vector and the lane that a doubleword comes from.
+    fn lane_of(&self, v: Value) -> Option<(Value, u8)> {
+        let dfg = &self.f.func.dfg;
+        let mut i = dfg.value_def(dfg.resolve_aliases(v)).inst()?;
+        if dfg.insts[i].opcode() == Opcode::Bitcast {
+            i = dfg.value_def(dfg.resolve_aliases(dfg.inst_args(i)[0])).inst()?;
+        }
+        match dfg.insts[i] {
+            ir::InstructionData::BinaryImm8 { opcode: Opcode::Extractlane, arg, imm } => {
+                let x = dfg.resolve_aliases(arg);
+                (dfg.value_type(x).lane_bits() == 64).then_some((x, imm))
+            }
+            _ => None,
+        }
+    }
+
+    /// All 16 bytes in a register of the host.
+    pub(super) fn vector(&mut self, w: W) -> Value {
+        match w {
+            W::Imm(x) => self.constant(x),
+            W::Vec(v) => self.bytes(v),
+            W::Pair(hi, lo) => {
+                if let Some(x) = self.known_w(w) {
+                    return self.constant(x);
+                }
+                match (self.lane_of(hi), self.lane_of(lo)) {
+                    (Some((x, 1)), Some((y, 0))) if x == y => self.bytes(x),
+                    (Some((x, 0)), Some((y, 1))) if x == y => {
+                        let x = self.bytes(x);
+                        self.swapped(x)
+                    }
+                    (Some((x, m)), Some((y, n))) => {
+                        let (x, y) = (self.bytes(x), self.bytes(y));
+                        let from = |lane: u8, n: u8| 8 * lane + n % 8;
+                        let mask = std::array::from_fn(|k| {
+                            let k = k as u8;
+                            if k < 8 { from(n, k) } else { 16 + from(m, k) }
+                        });
+                        self.shuffled(y, x, mask)
+                    }
+                    _ => {
+                        let v = self.f.ins().scalar_to_vector(I64X2, lo);
+                        let v =
+                            if self.known(hi) == Some(0) { v } else { self.f.ins().insertlane(v, hi, 1u8) };
+                        self.bytes(v)
+                    }
+                }
+            }
+        }
+    }
+
+    fn shuffled(&mut self, a: Value, b: Value, mask: [u8; 16]) -> Value {
+        let (a, b) = (self.bytes(a), self.bytes(b));
+        let m = self.f.func.dfg.immediates.push(ConstantData::from(&mask[..]));
+        self.f.ins().shuffle(a, b, m)
+    }
+
+    /// Doublewords exchanged.
+    fn swapped(&mut self, v: Value) -> Value {
+        let dfg = &self.f.func.dfg;
+        if let Some(i) = dfg.value_def(dfg.resolve_aliases(v)).inst()
+            && let ir::InstructionData::Shuffle { args, imm, .. } = dfg.insts[i]
+            && args[0] == args[1]
+            && dfg.immediates.get(imm).map(|m| m.as_slice()) == Some(&SWAP[..])
+        {
+            return args[0];
+        }
+        self.shuffled(v, v, SWAP)
+    }
+
+    /// Memory order to register order, and back.
+    fn in_lanes(&mut self, v: Value, lane: Lane) -> Value {
+        match lane {
+            16 if self.mode.le => v,
+            8 if self.mode.le => self.swapped(v),
+            4 if self.mode.le => self.shuffled(v, v, [12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3]),
+            2 if self.mode.le => self.shuffled(v, v, [14, 15, 12, 13, 10, 11, 8, 9, 6, 7, 4, 5, 2, 3, 0, 1]),
+            _ => self.shuffled(v, v, reverse()),
+        }
+    }
+
+    // ---- which registers are vectors ----
+
+    /// VSRs of this instruction.
+    fn of_item(&self) -> u64 {
+        let t = audit(self.item.op, self.item.insn, self.mode);
+        t.read.vsr | t.write.vsr
+    }
+
+    /// The VSRs of this instruction had better be vectors.
+    pub(super) fn want_vectors(&mut self) {
+        let set = self.of_item();
+        self.more_wide |= set & !self.wide;
+    }
+
+    // ---- memory ----
+
+    /// 16 bytes at a host address.
+    pub(super) fn load_vector(&mut self, at: Value, d: i32, lane: Lane) -> W {
+        let flags = self.guest_flags();
+        let vector = self.of_item() & self.wide != 0 || lane == 2 && self.mode.le;
+        if vector {
+            if lane == 2 {
+                self.want_vectors();
+            }
+            let v = self.f.ins().load(I8X16, flags, at, d);
+            return W::Vec(self.in_lanes(v, lane));
+        }
+        let x = self.f.ins().load(I64, flags, at, d);
+        let y = self.f.ins().load(I64, flags, at, d + 8);
+        self.lanes(x, y, lane)
+    }
+
+    /// The value in the order of memory: before the access, which may leave.
+    pub(super) fn for_store(&mut self, w: W, lane: Lane) -> W {
+        if let (W::Pair(hi, lo), false) = (w, lane == 2 && self.mode.le) {
+            return self.lanes(hi, lo, lane);
+        }
+        let v = self.vector(w);
+        W::Vec(self.in_lanes(v, lane))
+    }
+
+    /// Store what is in the order of memory.
+    pub(super) fn store_vector(&mut self, at: Value, d: i32, w: W) {
+        let flags = self.guest_flags();
+        if let W::Pair(hi, lo) = w {
+            self.f.ins().store(flags, hi, at, d);
+            self.f.ins().store(flags, lo, at, d + 8);
+        } else {
+            let v = self.vector(w);
+            self.f.ins().store(flags, v, at, d);
+        }
+    }
+
+    /// Doublewords in the order of memory to those of a register, and back; not of halfwords.
+    fn lanes(&mut self, hi: Value, lo: Value, lane: Lane) -> W {
+        match lane {
+            8 if self.mode.le => W::Pair(hi, lo),
+            16 if self.mode.le => W::Pair(lo, hi),
+            4 if self.mode.le => W::Pair(self.f.ins().rotl_imm_u(hi, 32), self.f.ins().rotl_imm_u(lo, 32)),
+            _ => W::Pair(self.f.ins().bswap(hi), self.f.ins().bswap(lo)),
+        }
+    }
+
+    // ---- operations ----
+
+    pub(super) fn fail_w(&mut self) -> W {
+        let v = self.fail();
+        W::Pair(v, v)
+    }
+
+    /// Each element shifted by a constant.
+    fn shift(&mut self, op: Opcode, ty: Type, v: Value, by: u32) -> Value {
+        let v = self.as_type(ty, v);
+        if by == 0 {
+            return v;
+        }
+        let n = self.f.ins().iconst(I32, by as i64);
+        match op {
+            Opcode::Ishl => self.f.ins().ishl(v, n),
+            Opcode::Ushr => self.f.ins().ushr(v, n),
+            _ => self.f.ins().sshr(v, n),
+        }
+    }
+
+    /// One operand.
+    pub(super) fn wide1(&mut self, op: W1, a: W) -> W {
+        if let Some(x) = self.known_w(a) {
+            return W::Imm(isa::wide::eval1(op, x));
+        }
+        if let (W1::Not, W::Pair(hi, lo)) = (op, a) {
+            return W::Pair(self.f.ins().bnot(hi), self.f.ins().bnot(lo));
+        }
+        self.want_vectors();
+        let v = self.vector(a);
+        let sign = |s: &mut Self, ty: Type| {
+            let x = s.as_type(ty, v);
+            s.shift(Opcode::Sshr, ty, x, ty.lane_bits() - 1)
+        };
+        let extend = |s: &mut Self, ty: Type, by: u32| {
+            let x = s.shift(Opcode::Ishl, ty, v, by);
+            s.shift(Opcode::Sshr, ty, x, by)
+        };
+        W::Vec(match op {
+            W1::Not => self.f.ins().bnot(v),
+            W1::NegW | W1::NegD => {
+                let x = self.as_type(if op == W1::NegW { I32X4 } else { I64X2 }, v);
+                self.f.ins().ineg(x)
+            }
+            W1::SwapH => self.shuffled(v, v, reverse_in(2)),
+            W1::SwapW => self.shuffled(v, v, reverse_in(4)),
+            W1::SwapD => self.shuffled(v, v, reverse_in(8)),
+            W1::SwapQ => self.shuffled(v, v, reverse()),
+            W1::ExtBW => extend(self, I32X4, 24),
+            W1::ExtHW => extend(self, I32X4, 16),
+            W1::UnpackHiB | W1::UnpackHiH | W1::UnpackHiW | W1::UnpackLoB | W1::UnpackLoH | W1::UnpackLoW => {
+                let (ty, high) = match op {
+                    W1::UnpackHiB => (I8X16, true),
+                    W1::UnpackHiH => (I16X8, true),
+                    W1::UnpackHiW => (I32X4, true),
+                    W1::UnpackLoB => (I8X16, false),
+                    W1::UnpackLoH => (I16X8, false),
+                    _ => (I32X4, false),
+                };
+                let x = self.as_type(ty, v);
+                if high { self.f.ins().swiden_high(x) } else { self.f.ins().swiden_low(x) }
+            }
+            W1::ExpandH => sign(self, I16X8),
+            W1::ExpandW => sign(self, I32X4),
+            W1::ClzLsb | W1::CtzLsb => {
+                let x = self.shift(Opcode::Ishl, I16X8, v, 7);
+                let x = self.bytes(x);
+                let m = self.f.ins().vhigh_bits(I32, x);
+                let n = if op == W1::ClzLsb {
+                    // Byte 0 of the register is bit 15 of the mask.
+                    let m = self.f.ins().ishl_imm_u(m, 16);
+                    let m = self.f.ins().bor_imm_u(m, 0x8000);
+                    self.f.ins().clz(m)
+                } else {
+                    let m = self.f.ins().bor_imm_u(m, 0x10000);
+                    self.f.ins().ctz(m)
+                };
+                let (zero, n) = (self.iconst(0), self.f.ins().uextend(I64, n));
+                return W::Pair(zero, n);
+            }
+            W1::MaskB => {
+                let m = self.f.ins().vhigh_bits(I32, v);
+                let (zero, m) = (self.iconst(0), self.f.ins().uextend(I64, m));
+                return W::Pair(zero, m);
+            }
+            _ => return self.fail_w(),
+        })
+    }
+
+    /// Two operands.
+    pub(super) fn wide2(&mut self, op: W2, a: W, b: W) -> W {
+        if let (Some(x), Some(y)) = (self.known_w(a), self.known_w(b)) {
+            return W::Imm(isa::wide::eval2(op, x, y));
+        }
+        let same = match (a, b) {
+            (W::Vec(x), W::Vec(y)) => x == y,
+            (W::Pair(x, y), W::Pair(z, w)) => (x, y) == (z, w),
+            _ => false,
+        };
+        match op {
+            W2::Or | W2::And if same => return a,
+            W2::Xor | W2::Andc if same => return W::Imm(0),
+            _ => {}
+        }
+        if !matches!((a, b), (W::Vec(_), _) | (_, W::Vec(_))) {
+            let (x, y) = (self.halves(a), self.halves(b));
+            if let Some(w) = self.pairs2(op, x, y) {
+                return w;
+            }
+        }
+        self.want_vectors();
+        if let Some(n) = self.known_w(b)
+            && let Some(w) = self.with_constant(op, a, n)
+        {
+            return w;
+        }
+        let (x, y) = (self.vector(a), self.vector(b));
+        match self.plain2(op, x, y).or_else(|| self.moves2(op, x, y)) {
+            Some(v) => W::Vec(v),
+            None => self.fail_w(),
+        }
+    }
+
+    /// Operations on doublewords that are no vector.
+    fn pairs2(&mut self, op: W2, a: (Value, Value), b: (Value, Value)) -> Option<W> {
+        use isa::{Builder, Op2};
+        let op = match op {
+            W2::And => Op2::And,
+            W2::Or => Op2::Or,
+            W2::Xor => Op2::Xor,
+            W2::Andc => Op2::Andc,
+            W2::Orc => Op2::Orc,
+            W2::Nand => Op2::Nand,
+            W2::Nor => Op2::Nor,
+            W2::Eqv => Op2::Eqv,
+            W2::AddD => Op2::Add,
+            W2::SubD => Op2::Sub,
+            W2::AddQ | W2::SubQ => {
+                let (x, y) = (self.f.ins().iconcat(a.1, a.0), self.f.ins().iconcat(b.1, b.0));
+                let r = if op == W2::AddQ { self.f.ins().iadd(x, y) } else { self.f.ins().isub(x, y) };
+                let (lo, hi) = self.f.ins().isplit(r);
+                return Some(W::Pair(hi, lo));
+            }
+            _ => return None,
+        };
+        Some(W::Pair(self.op2(op, a.0, b.0), self.op2(op, a.1, b.1)))
+    }
+
+    /// Operations with a constant.
+    fn with_constant(&mut self, op: W2, a: W, n: u128) -> Option<W> {
+        if let (W2::SplatB, W::Pair(_, lo)) = (op, a)
+            && n & 15 == 15
+        {
+            let x = self.f.ins().ireduce(I8, lo);
+            return Some(W::Vec(self.f.ins().splat(I8X16, x)));
+        }
+        let v = self.vector(a);
+        let splat = |size: u8| {
+            // Elements are counted from the left.
+            let at = 16 - size - size * (n as u8 & (16 / size - 1));
+            std::array::from_fn(|k| at + k as u8 % size)
+        };
+        let shifts = |s: &mut Self, o: Opcode, ty: Type| {
+            let bits = ty.lane_bits();
+            let by = n as u32 & (bits - 1);
+            let ones = u128::MAX >> (128 - bits);
+            let mask = (bits - 1) as u128;
+            let same = (0..128 / bits).all(|k| n >> (k * bits) & ones & mask == by as u128);
+            same.then(|| s.shift(o, ty, v, by))
+        };
+        let rotate = |s: &mut Self, ty: Type| {
+            let x = shifts(s, Opcode::Ishl, ty)?;
+            let bits = ty.lane_bits();
+            let by = n as u32 & (bits - 1);
+            if by == 0 {
+                return Some(x);
+            }
+            let y = s.shift(Opcode::Ushr, ty, v, bits - by);
+            Some(s.f.ins().bor(x, y))
+        };
+        let r = match op {
+            W2::SplatB => self.shuffled(v, v, splat(1)),
+            W2::SplatH => self.shuffled(v, v, splat(2)),
+            W2::SplatW => self.shuffled(v, v, splat(4)),
+            W2::ShlQ | W2::ShrQ | W2::RotQ if n & 7 == 0 => {
+                let by = (n as u8 & 127) / 8;
+                let zero = self.constant(0);
+                let (x, y, from) = match op {
+                    W2::ShlQ => (zero, v, 16 - by),
+                    W2::ShrQ => (v, zero, by),
+                    _ => (v, v, (16 - by) & 15),
+                };
+                if by == 0 {
+                    return Some(a);
+                }
+                self.shuffled(x, y, std::array::from_fn(|k| from + k as u8))
+            }
+            W2::ShlH => shifts(self, Opcode::Ishl, I16X8)?,
+            W2::ShlW => shifts(self, Opcode::Ishl, I32X4)?,
+            W2::ShlD => shifts(self, Opcode::Ishl, I64X2)?,
+            W2::ShrH => shifts(self, Opcode::Ushr, I16X8)?,
+            W2::ShrW => shifts(self, Opcode::Ushr, I32X4)?,
+            W2::ShrD => shifts(self, Opcode::Ushr, I64X2)?,
+            W2::SarH => shifts(self, Opcode::Sshr, I16X8)?,
+            W2::SarW => shifts(self, Opcode::Sshr, I32X4)?,
+            W2::RotH => rotate(self, I16X8)?,
+            W2::RotW => rotate(self, I32X4)?,
+            W2::RotD => rotate(self, I64X2)?,
+            W2::ShaSigmaW | W2::ShaSigmaD => self.sigma(op == W2::ShaSigmaW, v, n as u32)?,
+            _ => return None,
+        };
+        Some(W::Vec(r))
+    }
+
+    /// `vshasigmaw`, `vshasigmad` with the same function in all elements; n = ST * 16 + SIX.
+    fn sigma(&mut self, word: bool, v: Value, n: u32) -> Option<Value> {
+        // Doublewords look at two bits of SIX only.
+        let (six, all) = if word { (n & 15, 15) } else { (n & 0b1010, 0b1010) };
+        if six != 0 && six != all {
+            return None;
+        }
+        let big = n & 16 != 0;
+        let counts = SIGMA[!word as usize][(big as usize) * 2 + (six != 0) as usize];
+        let ty = if word { I32X4 } else { I64X2 };
+        let mut parts = Vec::new();
+        for (k, by) in counts.into_iter().enumerate() {
+            parts.push(self.shift(Opcode::Ushr, ty, v, by.into()));
+            if k < 2 || big {
+                parts.push(self.shift(Opcode::Ishl, ty, v, ty.lane_bits() - by as u32));
+            }
+        }
+        // As a tree: others wait for the result.
+        while parts.len() > 1 {
+            let pairs = parts.chunks(2).map(|p| match *p {
+                [x, y] => self.f.ins().bxor(x, y),
+                _ => p[0],
+            });
+            parts = pairs.collect();
+        }
+        parts.pop()
+    }
+
+    /// Operations of the host on elements.
+    fn plain2(&mut self, op: W2, x: Value, y: Value) -> Option<Value> {
+        use IntCC::{Equal, SignedGreaterThan as GtS, UnsignedGreaterThan as GtU};
+        let ty = match op {
+            W2::AddH | W2::SubH | W2::AddSatSH | W2::MaxSH | W2::MaxUH | W2::MinSH | W2::MinUH => I16X8,
+            W2::EqH | W2::GtSH | W2::GtUH | W2::NeH | W2::NezH | W2::AvgUH | W2::AbsDiffUH => I16X8,
+            W2::AddW | W2::SubW | W2::MaxSW | W2::MaxUW | W2::MinSW | W2::MinUW | W2::MulW => I32X4,
+            W2::EqW | W2::GtSW | W2::GtUW | W2::NeW | W2::NezW | W2::AbsDiffUW => I32X4,
+            W2::AddD | W2::SubD | W2::EqD | W2::GtSD | W2::GtUD => I64X2,
+            _ => I8X16,
+        };
+        let (a, b) = (self.as_type(ty, x), self.as_type(ty, y));
+        Some(match op {
+            W2::And => self.f.ins().band(a, b),
+            W2::Or => self.f.ins().bor(a, b),
+            W2::Xor => self.f.ins().bxor(a, b),
+            W2::Andc => self.f.ins().band_not(a, b),
+            W2::Orc => {
+                let n = self.f.ins().bnot(b);
+                self.f.ins().bor(a, n)
+            }
+            W2::Nand | W2::Nor | W2::Eqv => {
+                let r = match op {
+                    W2::Nand => self.f.ins().band(a, b),
+                    W2::Nor => self.f.ins().bor(a, b),
+                    _ => self.f.ins().bxor(a, b),
+                };
+                self.f.ins().bnot(r)
+            }
+            W2::AddB | W2::AddH | W2::AddW | W2::AddD => self.f.ins().iadd(a, b),
+            W2::SubB | W2::SubH | W2::SubW | W2::SubD => self.f.ins().isub(a, b),
+            W2::EqB | W2::EqH | W2::EqW | W2::EqD => self.f.ins().icmp(Equal, a, b),
+            W2::GtSB | W2::GtSH | W2::GtSW | W2::GtSD => self.f.ins().icmp(GtS, a, b),
+            W2::GtUB | W2::GtUH | W2::GtUW | W2::GtUD => self.f.ins().icmp(GtU, a, b),
+            W2::NeB | W2::NeH | W2::NeW => self.f.ins().icmp(IntCC::NotEqual, a, b),
+            W2::NezB | W2::NezH | W2::NezW => {
+                let zero = self.constant(0);
+                let zero = self.as_type(ty, zero);
+                let same = self.f.ins().icmp(Equal, a, b);
+                let none = self.f.ins().icmp(Equal, a, zero);
+                let both = self.f.ins().band_not(same, none);
+                self.f.ins().bnot(both)
+            }
+            W2::MaxSB | W2::MaxSH | W2::MaxSW => self.f.ins().smax(a, b),
+            W2::MaxUB | W2::MaxUH | W2::MaxUW => self.f.ins().umax(a, b),
+            W2::MinSB | W2::MinSH | W2::MinSW => self.f.ins().smin(a, b),
+            W2::MinUB | W2::MinUH | W2::MinUW => self.f.ins().umin(a, b),
+            W2::AvgUB | W2::AvgUH => self.f.ins().avg_round(a, b),
+            W2::AbsDiffUB | W2::AbsDiffUH | W2::AbsDiffUW => {
+                let (p, q) = (self.f.ins().umax(a, b), self.f.ins().umin(a, b));
+                self.f.ins().isub(p, q)
+            }
+            W2::MulW => self.f.ins().imul(a, b),
+            _ => return None,
+        })
+    }
+
+    /// Operations that move elements.
+    fn moves2(&mut self, op: W2, a: Value, b: Value) -> Option<Value> {
+        let mask = match op {
+            W2::MergeHiB => merged(1, 8),
+            W2::MergeHiH => merged(2, 8),
+            W2::MergeHiW => merged(4, 8),
+            W2::MergeLoB => merged(1, 0),
+            W2::MergeLoH => merged(2, 0),
+            W2::MergeLoW => merged(4, 0),
+            // Elements are counted from the left: even ones are the odd ones of the host.
+            W2::MergeEvenW => every_second(4, false),
+            W2::MergeOddW => every_second(4, true),
+            W2::PackH => packed(1),
+            W2::PackW => packed(2),
+            W2::PackD => packed(4),
+            _ => return None,
+        };
+        Some(self.shuffled(b, a, mask))
+    }
+
+    /// Three operands.
+    pub(super) fn wide3(&mut self, op: W3, a: W, b: W, c: W) -> W {
+        if let (W3::Select, W::Pair(..), W::Pair(..), W::Pair(..)) = (op, a, b, c) {
+            let (x, y) = (self.wide2(W2::Andc, a, c), self.wide2(W2::And, b, c));
+            return self.wide2(W2::Or, x, y);
+        }
+        self.want_vectors();
+        match op {
+            W3::Select => {
+                let (a, b, c) = (self.vector(a), self.vector(b), self.vector(c));
+                W::Vec(self.f.ins().bitselect(c, b, a))
+            }
+            W3::Perm | W3::PermR => {
+                let (a, b) = (self.vector(a), self.vector(b));
+                let sel = self.known_w(c);
+                let c = self.vector(c);
+                W::Vec(self.permute(a, b, c, sel, op == W3::PermR))
+            }
+            W3::ShlDouble => match self.known_w(c) {
+                Some(0) => a,
+                Some(n) if n % 8 == 0 && n < 128 => {
+                    let (a, b) = (self.vector(a), self.vector(b));
+                    let from = 16 - n as u8 / 8;
+                    W::Vec(self.shuffled(b, a, std::array::from_fn(|k| from + k as u8)))
+                }
+                _ => self.fail_w(),
+            },
+            _ => self.fail_w(),
+        }
+    }
+
+    fn permute(&mut self, a: Value, b: Value, c: Value, sel: Option<u128>, from_right: bool) -> Value {
+        if let Some(s) = sel {
+            // Byte 0 of a || b from the left is the last of the second half.
+            let s = s.to_le_bytes();
+            let mask = s.map(|n| if from_right { n & 31 } else { 31 - (n & 31) });
+            return self.shuffled(b, a, mask);
+        }
+        let low5 = self.constant(u128::MAX / 255 * 0x1f);
+        // Bit 4 is to tell that the byte comes from a; the rest counts from the right.
+        let n = if from_right { self.f.ins().band(c, low5) } else { self.f.ins().band_not(low5, c) };
+        if a == b {
+            let low4 = self.constant(u128::MAX / 255 * 0x0f);
+            let n = self.f.ins().band(n, low4);
+            return self.f.ins().x86_pshufb(a, n);
+        }
+        // Bit 7 makes the host give zero.
+        let (seventy, sign) = (self.constant(u128::MAX / 255 * 0x70), self.constant(u128::MAX / 255 * 0x80));
+        let t = self.f.ins().iadd(n, seventy);
+        let u = self.f.ins().bxor(t, sign);
+        let x = self.f.ins().x86_pshufb(b, t);
+        let y = self.f.ins().x86_pshufb(a, u);
+        self.f.ins().bor(x, y)
+    }
+
+    /// CR6 from the mask of a comparison.
+    pub(super) fn mask_to_cr6(&mut self, w: W) {
+        let v = self.vector(w);
+        let m = self.f.ins().vhigh_bits(I32, v);
+        let all = self.f.ins().icmp_imm_u(IntCC::Equal, m, 0xffff);
+        let none = self.f.ins().icmp_imm_u(IntCC::Equal, m, 0);
+        let (all, none) = (self.f.ins().uextend(I64, all), self.f.ins().uextend(I64, none));
+        let (all, none) = (self.f.ins().ishl_imm_u(all, 3), self.f.ins().ishl_imm_u(none, 1));
+        let bits = self.f.ins().bor(all, none);
+        self.set_field(6, bits);
+        self.fields[6] = Some(Field::Mask { m, bits });
+    }
+
+    /// A double as a whole register with zeros behind it.
+    pub(super) fn of_double(&mut self, d: Value) -> Value {
+        let v = self.f.ins().scalar_to_vector(F64X2, d);
+        let zero = self.constant(0);
+        self.shuffled(zero, v, std::array::from_fn(|k| if k < 8 { k as u8 } else { k as u8 + 8 }))
+    }
+
+    /// Doubleword 0 as a double.
+    pub(super) fn double_in(&mut self, v: Value) -> Value {
+        let q = self.as_type(F64X2, v);
+        self.f.ins().extractlane(q, 1u8)
+    }
+}
