@@ -51,16 +51,29 @@ fn disk() -> Arc<dyn Disk> {
     Arc::new(Raw::new(file, false).expect("a disk"))
 }
 
-/// A back end of vhost-user that answers without having been asked: its features, and where queues stand when they end.
-fn answers(mut socket: &UnixStream) -> std::io::Result<()> {
+/// A back end of vhost-user that answers without having been asked: its features, its configuration space if it has
+/// one, and where queues stand when they end.
+fn answers(mut socket: &UnixStream, config: Option<&[u8]>) -> std::io::Result<()> {
     const GET_FEATURES: u32 = 1;
     const GET_VRING_BASE: u32 = 11;
+    const GET_PROTOCOL_FEATURES: u32 = 15;
+    const GET_CONFIG: u32 = 24;
+    const FEATURES: u64 = 1 << 32 | 1 << 28;
+    const PROTOCOL: u64 = 1 << 30;
+    const CONFIG: u64 = 1 << 9;
     let mut all = Vec::new();
-    for n in 0..400 {
-        let kind = if n == 0 { GET_FEATURES } else { GET_VRING_BASE };
-        all.extend([kind, 1 | 4, 8].iter().flat_map(|w| w.to_ne_bytes()));
-        all.extend((1u64 << 32 | 1 << 28).to_ne_bytes());
+    let mut put = |kind: u32, body: &[u8]| {
+        all.extend([kind, 1 | 4, body.len() as u32].iter().flat_map(|w| w.to_ne_bytes()));
+        all.extend(body);
+    };
+    if let Some(config) = config {
+        put(GET_FEATURES, &(FEATURES | PROTOCOL).to_ne_bytes());
+        put(GET_PROTOCOL_FEATURES, &CONFIG.to_ne_bytes());
+        put(GET_CONFIG, config);
+    } else {
+        put(GET_FEATURES, &FEATURES.to_ne_bytes());
     }
+    (0..400).for_each(|_| put(GET_VRING_BASE, &[0; 8]));
     socket.write_all(&all)
 }
 
@@ -92,7 +105,7 @@ fn run(data: &[u8]) -> Option<()> {
     let network = Arc::new(Network::default());
     let mut backend = None;
     let mut feed = None;
-    let device: Arc<dyn VirtioDevice> = match first % 7 {
+    let device: Arc<dyn VirtioDevice> = match first % 9 {
         0 => Arc::new(Blk::new(disk(), 2, "fuzz")),
         1 => Arc::new(Net::new(network.clone(), [2; 6], 2)),
         2 => Arc::new(Rng::new()),
@@ -104,9 +117,18 @@ fn run(data: &[u8]) -> Option<()> {
         }
         5 => {
             let (ours, theirs) = UnixStream::pair().ok()?;
-            answers(&theirs).ok()?;
+            answers(&theirs, None).ok()?;
             backend = Some(theirs);
             Arc::new(VhostUser::fs(ours, "fuzz").ok()?)
+        }
+        // Sockets and networks that another program serves, with the configuration space that it gives.
+        n @ (6 | 7) => {
+            let (ours, theirs) = UnixStream::pair().ok()?;
+            answers(&theirs, Some(&input.0[..input.0.len().min(300)])).ok()?;
+            backend = Some(theirs);
+            let (kind, class, name, queues) =
+                if n == 6 { (19, 0x07_8000, "vsock", 3) } else { (1, 0x02_0000, "ethernet", 2) };
+            Arc::new(VhostUser::new(ours, kind, class, name, queues, None).ok()?)
         }
         _ => {
             let mut target = Target::default();
@@ -171,6 +193,7 @@ fn run(data: &[u8]) -> Option<()> {
     // After all that a driver still finds a device.
     bring_up(&f, queues);
     assert_eq!(f.load(4, 20, 1), 15);
+    f.reset();
     *network.0.lock().unwrap() = None;
     Some(())
 }

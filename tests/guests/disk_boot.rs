@@ -47,7 +47,7 @@ pub fn add(suite: &mut Suite) {
 }
 
 /// The image all tests share: `$RHYP_DEBIAN`, else made by the first that needs it.
-fn image(case: &mut Case) -> Result<PathBuf> {
+pub fn image(case: &mut Case) -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("RHYP_DEBIAN") {
         return Ok(path.into());
     }

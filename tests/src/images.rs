@@ -102,6 +102,14 @@ impl Images {
         Ok(self.guests.installer_archive()?)
     }
 
+    /// The address of the archive that the host gets Debian from.
+    ///
+    /// # Errors
+    /// apt failed.
+    pub fn archive(&self) -> Result<Option<String>> {
+        Ok(self.guests.archive()?)
+    }
+
     /// SLOF, the firmware of QEMU's machine.
     ///
     /// # Errors

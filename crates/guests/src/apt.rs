@@ -175,6 +175,13 @@ impl Apt {
         Ok(guest_sources(&text))
     }
 
+    /// The archives that the host's sources name for Debian 12.
+    pub(crate) fn archives(&self) -> Result<Vec<String>> {
+        let path = self.root.join("sources/rhyp.sources");
+        let text = fs::read_to_string(&path).map_err(at(&path))?;
+        Ok(archives(&text, RELEASE))
+    }
+
     /// An archive that has the installer's own packages (udebs), which not every mirror keeps; a package of each kind
     /// is fetched to see.
     pub(crate) fn installer_archive(&self) -> Result<Option<String>> {
@@ -188,9 +195,7 @@ impl Apt {
             let output = helper.args(["download-file", uri]).arg(&to).output();
             output.is_ok_and(|o| o.status.success()).then_some(to)
         };
-        let sources = self.root.join("sources/rhyp.sources");
-        let sources = fs::read_to_string(&sources).map_err(at(&sources))?;
-        Ok(archives(&sources, RELEASE).into_iter().find(|archive| {
+        Ok(self.archives()?.into_iter().find(|archive| {
             let list = format!("{archive}/dists/{RELEASE}/main/debian-installer/binary-ppc64el/Packages.gz");
             let Some(list) = fetch(&list, "list.gz").and_then(|path| fs::File::open(path).ok()) else {
                 return false;

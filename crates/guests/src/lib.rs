@@ -194,6 +194,14 @@ impl Guests {
         Ok(Installer { vmlinux: images.join("vmlinux"), initrd: images.join("initrd.gz") })
     }
 
+    /// The address of the archive that the host gets Debian 12 from, if there is one.
+    ///
+    /// # Errors
+    /// As [`Guests::kernel`].
+    pub fn archive(&self) -> Result<Option<String>> {
+        Ok(Apt::open(self.cache.apt(), self.progress)?.archives()?.into_iter().next())
+    }
+
     /// The address of an archive from which the installer can install, if the host uses one: not every mirror has what
     /// it needs.
     ///
