@@ -188,7 +188,7 @@ fn by_hand(case: &mut Case, images: &Images) -> Result<()> {
         let mut guest = case.start(&arguments)?;
         log_in(&mut guest)?;
         guest.send("systemctl is-system-running --wait\n")?;
-        guest.expect(r"\nrunning\r?\n", patience())?;
+        guest.expect(r"[\r\n]running\r?\n", patience())?;
         guest.send("poweroff\n")?;
         guest.ends(Outcome::PowerOff)?;
         check(&disk)?;
