@@ -151,16 +151,15 @@ impl Backend {
 
     /// A request that has no answer but, if that was agreed upon, whether it went well.
     pub fn tell(&mut self, request: u32, body: &[u8], fds: &[BorrowedFd]) -> io::Result<()> {
-        self.attempt(|b| {
+        let refused = self.attempt(|b| {
             if !b.acknowledged {
-                return b.send(request, 0, body, fds);
+                return b.send(request, 0, body, fds).map(|()| 0);
             }
             b.send(request, NEED_REPLY, body, fds)?;
-            match number(&b.answer(request)?)? {
-                0 => Ok(()),
-                _ => Err(broken("the back end refuses a request")),
-            }
-        })
+            number(&b.answer(request)?)
+        })?;
+        // Which is an answer like another: what is refused may be the driver's fault.
+        if refused == 0 { Ok(()) } else { Err(broken("the back end refuses a request")) }
     }
 
     /// A request with a body as answer.

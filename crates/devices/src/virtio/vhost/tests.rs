@@ -282,3 +282,17 @@ fn an_answer_in_small_pieces_is_not_waited_for_for_ever() {
         assert!(backend.tell(request::SET_OWNER, &[], &[]).is_err());
     });
 }
+
+#[test]
+fn a_back_end_that_refuses_something_is_asked_again() {
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let mut backend = Backend::new(ours).unwrap();
+    backend.set_acknowledged(true);
+    for answer in [1, 0] {
+        let body = numbers(&[answer]);
+        theirs.write_all(&words(&[request::SET_VRING_ADDR, 1 | 4, body.len() as u32])).unwrap();
+        theirs.write_all(&body).unwrap();
+        assert_eq!(backend.tell(request::SET_VRING_ADDR, &[], &[]).is_ok(), answer == 0);
+        assert!(!backend.given_up());
+    }
+}
