@@ -51,6 +51,14 @@ pub struct Page {
     blocks: Vec<(u64, u32)>,
 }
 
+#[cfg(feature = "tier2")]
+impl Page {
+    /// Numbers of the instructions in the page that blocks begin with.
+    pub fn begun(&self) -> impl Iterator<Item = usize> + '_ {
+        self.blocks.iter().map(|b| (b.0 as usize & 4095) / 4)
+    }
+}
+
 /// An exit of some block.
 pub struct ExitRecord {
     /// The places to patch.

@@ -43,6 +43,9 @@ pub mod slot {
     pub const EVENTS: usize = 11;
     /// Addresses of the TLB tables of loads and stores in the present mode.
     pub const DATA: [usize; 2] = [12, 13];
+    /// Where [`super::piece`]s leave their results, two words.
+    #[cfg(feature = "tier2")]
+    pub const RESULT: usize = 14;
     /// A place for a word of a few instructions.
     pub const SCRATCH: usize = 15;
     /// The second tier's windows, three words each, from here on.
@@ -109,6 +112,28 @@ pub struct Thunks {
     /// Call with rdi = state + BIAS, rsi = effective address, rdx = kind of access: enters the TLB if that can be
     /// done; changes no register.
     pub fill: usize,
+    /// See [`piece`].
+    #[cfg(feature = "tier2")]
+    pub pieces: [usize; piece::ALL.len()],
+}
+
+/// Operations of the host that the second tier's compiler does not know. Call with rdi = state + BIAS, operands in
+/// xmm0 and xmm1: the result goes to the engine's words; changes no register.
+#[cfg(feature = "tier2")]
+pub mod piece {
+    /// Whether of doublewords, and opcode.
+    pub const ALL: [(bool, u8); 5] =
+        [(false, 0x47), (false, 0x45), (false, 0x46), (true, 0x47), (true, 0x45)];
+    /// Words shifted left by those of the second operand.
+    pub const SHL_W: usize = 0;
+    /// To the right.
+    pub const SHR_W: usize = 1;
+    /// With sign.
+    pub const SAR_W: usize = 2;
+    /// Doublewords shifted left.
+    pub const SHL_D: usize = 3;
+    /// To the right.
+    pub const SHR_D: usize = 4;
 }
 
 /// Constants of shuffles, in the order of `Thunks::consts`.
@@ -265,6 +290,19 @@ pub fn emit(a: &mut Asm) -> Thunks {
     a.alui(Alu::Add, true, RSP, 256);
     all.iter().rev().for_each(|&r| a.pop(r));
     a.ret();
+    #[cfg(feature = "tier2")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        for (n, &(wide, op)) in piece::ALL.iter().enumerate() {
+            align(a);
+            t.pieces[n] = a.pos;
+            // Below the stack pointer nothing else comes by.
+            a.xstore(m(RSP, -24), X(0));
+            a.vex(1, 2, wide, op, 0, 0, 1);
+            a.xstore(M { base: RDI, ..engine(slot::RESULT) }, X(0));
+            a.xload(X(0), m(RSP, -24));
+            a.ret();
+        }
+    }
     align(a);
     t
 }

@@ -64,13 +64,14 @@ impl Compiler {
     pub fn compile(&mut self, r: &Request) -> Result<Code, Refusal> {
         let mut left_out = BTreeSet::new();
         let (mut pairs, mut wide) = (0, 0);
-        let mut calls = true;
+        let (mut calls, mut narrow) = (true, false);
         for _ in 0..ROUNDS {
             let page = Page {
                 bytes: &r.words,
                 places: r.places(),
                 mode: r.key.mode,
                 left_out: &left_out,
+                begun: narrow.then_some(&*r.begun),
                 calls,
                 targets: r.ticket.targets,
             };
@@ -87,9 +88,13 @@ impl Compiler {
                 return Err(Refusal::More(known));
             }
             let region = match page.region(r.head, r.all) {
+                None if calls && !narrow && !r.all => {
+                    // Too much with what is called: without ways that nobody went.
+                    narrow = true;
+                    continue;
+                }
                 None if calls => {
-                    // Too much with what is called.
-                    calls = false;
+                    (calls, narrow) = (false, false);
                     continue;
                 }
                 region => region.ok_or(Refusal::NoLoop)?,
@@ -137,6 +142,9 @@ impl Compiler {
         let mut fill = Signature::new(CallConv::PreserveAll);
         fill.params.extend([AbiParam::new(I64); 3]);
         let fill_sig = f.import_signature(fill);
+        let mut piece = Signature::new(CallConv::PreserveAll);
+        piece.params.extend([AbiParam::new(I64), AbiParam::new(I8X16), AbiParam::new(I8X16)]);
+        let piece_sig = f.import_signature(piece);
         let mut var = |ty| f.declare_var(ty);
         let vars = Vars {
             gpr: std::array::from_fn(|_| var(I64)),
@@ -180,6 +188,8 @@ impl Compiler {
             tlb_region,
             guest_region,
             fill_sig,
+            pieces: r.pieces,
+            piece_sig,
             blocks,
             ways: Vec::new(),
             exits: Vec::new(),

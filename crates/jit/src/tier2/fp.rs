@@ -7,7 +7,7 @@
 //! an operand that is none leaves.
 
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
-use cranelift_codegen::ir::types::{F32, F64, I8X16, I32, I64};
+use cranelift_codegen::ir::types::{F32, F64, F64X2, I8X16, I32, I64, I64X2};
 use cranelift_codegen::ir::{self, InstBuilder, MemFlagsData, Value};
 
 use fpu::Late;
@@ -168,6 +168,11 @@ impl Lower<'_> {
         if Late::code(f.op, FpForm::F64).is_none() || matches!(f.op, FpOp::RoundSp | FpOp::FromInt(_)) {
             return None;
         }
+        let all = operands(&f) | 1 << (f.t & 63);
+        if self.wide & all == all {
+            return self.fp_whole(f);
+        }
+        self.more_wide |= all & !self.wide;
         let mut get = |n: u8| {
             let lo = self.low_half(n as u32);
             (self.fp_get(n), self.double_of(lo))
@@ -177,6 +182,57 @@ impl Lower<'_> {
         let lo = self.checked_double(f.op, a.1, b.1, c.1)?;
         let w = W::Pair(self.bits(hi), self.bits(lo));
         self.set_whole(f.t as u32, w);
+        Some(())
+    }
+
+    /// The same on vectors.
+    fn fp_whole(&mut self, f: FpInsn) -> Option<()> {
+        // Those that are no operands may be no vectors.
+        let [a, b, c] = [f.a, f.b, f.c].map(|n| {
+            let n = if self.wide >> (n & 63) & 1 != 0 { n } else { f.b };
+            let v = self.f.use_var(self.vars.vec[n as usize & 63]);
+            self.as_type(F64X2, v)
+        });
+        let (r, negate) = self.arithmetic(f.op, a, b, c)?;
+        let splat = |s: &mut Self, x: u64| {
+            let v = s.constant((x as u128) << 64 | x as u128);
+            s.as_type(I64X2, v)
+        };
+        let exact = matches!(f.op, FpOp::Add | FpOp::Sub | FpOp::Sqrt);
+        let (low, high) = (if exact { 0 } else { 2 << 53 }, 0x7ff << 53);
+        let bits = self.as_type(I64X2, r);
+        let twice = self.f.ins().iadd(bits, bits);
+        // Unsigned comparisons by signed ones.
+        let (from, span) = (splat(self, (1u64 << 63).wrapping_sub(low)), splat(self, (high - low) ^ 1 << 63));
+        let off = self.f.ins().iadd(twice, from);
+        let good = self.f.ins().icmp(IntCC::SignedGreaterThan, span, off);
+        let mask = self.f.ins().vhigh_bits(I32, good);
+        let fine = self.f.ins().icmp_imm_u(IntCC::Equal, mask, 3);
+        if exact {
+            self.leave_if(C { v: fine, not: true });
+        } else {
+            let (on, odd, out) = (self.f.create_block(), self.cold_exit(), self.cold_exit());
+            self.f.ins().brif(fine, on, &[], odd, &[]);
+            self.f.switch_to_block(odd);
+            let nothing = splat(self, 0);
+            let zero = self.f.ins().icmp(IntCC::Equal, twice, nothing);
+            let none = self.as_type(F64X2, nothing);
+            let mut product = self.f.ins().fcmp(FloatCC::Equal, a, none);
+            if f.op != FpOp::Div {
+                let other = if f.op == FpOp::Mul { b } else { c };
+                let other = self.f.ins().fcmp(FloatCC::Equal, other, none);
+                product = self.f.ins().bor(product, other);
+            }
+            let zero = self.f.ins().band(zero, product);
+            let all = self.f.ins().bor(good, zero);
+            let mask = self.f.ins().vhigh_bits(I32, all);
+            let fine = self.f.ins().icmp_imm_u(IntCC::Equal, mask, 3);
+            self.f.ins().brif(fine, on, &[], out, &[]);
+            self.fill_cold(out);
+            self.f.switch_to_block(on);
+        }
+        let r = if negate { self.f.ins().fneg(r) } else { r };
+        self.set_whole(f.t as u32, W::Vec(r));
         Some(())
     }
 

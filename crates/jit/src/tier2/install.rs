@@ -214,6 +214,14 @@ impl Jit {
         for (slot, &delta) in (CALLED..SLOTS).zip(called) {
             others[slot] = other(slot, delta);
         }
+        let mut begun = Box::new([false; SPAN as usize / 4]);
+        let home = (HOME_SLOT, page);
+        let slots = others.iter().enumerate().filter_map(|(n, o)| o.map(|o| (n, o.page)));
+        for (slot, page) in slots.chain([home]) {
+            for at in self.cache.pages.get(&page).into_iter().flat_map(|p| p.begun()) {
+                begun[1024 * slot + at] = true;
+            }
+        }
         let table = |access| mem::table_offset(key.dmode, access) as i32;
         let request = Request {
             ticket: Ticket { block, page, version, others, key, ea, grouped, rounds, targets },
@@ -223,6 +231,8 @@ impl Jit {
             tables: [table(mem::Access::Read), table(mem::Access::Write)],
             exec_table: mem::table_offset(key.imode, mem::Access::Exec) as i32,
             fill: self.buf.address(self.thunks.fill),
+            pieces: self.thunks.pieces.map(|p| if p == 0 { 0 } else { self.buf.address(p) }),
+            begun,
             all: t.options.all,
             grouped,
         };

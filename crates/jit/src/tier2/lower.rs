@@ -129,6 +129,9 @@ pub struct Lower<'f> {
     pub(super) tlb_region: Option<AliasRegion>,
     pub(super) guest_region: Option<AliasRegion>,
     pub(super) fill_sig: ir::SigRef,
+    /// Addresses of [`crate::thunk::piece`]s.
+    pub(super) pieces: [u64; crate::thunk::piece::ALL.len()],
+    pub(super) piece_sig: ir::SigRef,
     /// The region's blocks.
     pub(super) blocks: BTreeMap<u32, ir::Block>,
     /// Blocks on the way to a place, to be filled.

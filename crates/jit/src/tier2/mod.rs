@@ -83,6 +83,10 @@ pub struct Request {
     pub exec_table: i32,
     /// Address of the piece that fills the TLB.
     pub fill: u64,
+    /// Addresses of the pieces that compute, 0 for what the host has not.
+    pub pieces: [u64; crate::thunk::piece::ALL.len()],
+    /// Where tier 1's blocks begin, by a quarter of the offset: where control came to so far.
+    pub begun: Box<[bool; SPAN as usize / 4]>,
     /// Take all that follows the head, loop or not.
     pub all: bool,
     /// Let accesses off one register share a probe. Where they often straddle pages, that does not pay.

@@ -126,6 +126,8 @@ pub struct Page<'a> {
     pub mode: Mode,
     /// Offsets of instructions that the compiler left out.
     pub left_out: &'a BTreeSet<u32>,
+    /// Where control came to so far, unless everything is taken.
+    pub begun: Option<&'a [bool; SPAN as usize / 4]>,
     /// Follow calls.
     pub calls: bool,
     /// Where branches to the count register may go.
@@ -169,7 +171,8 @@ impl Page<'_> {
             Op::Bcctr if super::computed(i) && self.follows() => {
                 let mut v: Vec<_> = self.targets.all().iter().map(|&t| self.places.place(t)).collect();
                 v.retain(|t| t.is_some());
-                if i.insn.lk() && !v.is_empty() {
+                // Where a call goes that is not known yet shows when the region is left there.
+                if i.insn.lk() {
                     v.push(next);
                 }
                 v
@@ -239,7 +242,13 @@ impl Page<'_> {
                 let b = self.branch(&i);
                 seen.insert(off, (i, b.clone()));
                 if let Some(next) = b {
+                    let after = self.places.after(off, 4);
                     for n in next {
+                        // A way that nobody went so far is left to tier 1.
+                        let gone = self.begun.is_none_or(|b| b.get(n as usize / 4).is_none_or(|&b| b));
+                        if !gone && Some(n) != after {
+                            continue;
+                        }
                         if starts.len() < MOST_BLOCKS && starts.insert(n) {
                             todo.push_back(n);
                         }

@@ -13,6 +13,7 @@ use isa::wide::{W1, W2, W3};
 
 use super::lower::{Field, Lower};
 use super::region::Region;
+use crate::thunk::{piece, slot};
 use crate::vec::SIGMA;
 
 /// A 128-bit value.
@@ -427,7 +428,7 @@ impl Lower<'_> {
             return w;
         }
         let (x, y) = (self.vector(a), self.vector(b));
-        match self.plain2(op, x, y).or_else(|| self.moves2(op, x, y)) {
+        match self.plain2(op, x, y).or_else(|| self.moves2(op, x, y)).or_else(|| self.pieces2(op, x, y)) {
             Some(v) => W::Vec(v),
             None => self.fail_w(),
         }
@@ -627,6 +628,49 @@ impl Lower<'_> {
             _ => return None,
         };
         Some(self.shuffled(b, a, mask))
+    }
+
+    /// What a piece outside computes of two vectors.
+    fn piece(&mut self, n: usize, x: Value, y: Value) -> Option<Value> {
+        let at = *self.pieces.get(n).filter(|&&p| p != 0)?;
+        let (x, y) = (self.bytes(x), self.bytes(y));
+        let at = self.iconst(at);
+        let (sig, st) = (self.piece_sig, self.st);
+        self.f.ins().call_indirect(sig, at, &[st, x, y]);
+        let flags = MemFlagsData::new().with_notrap().with_alias_region(self.state_region);
+        Some(self.f.ins().load(I8X16, flags, st, Self::engine_at(slot::RESULT)))
+    }
+
+    /// Operations that pieces compute.
+    fn pieces2(&mut self, op: W2, a: Value, b: Value) -> Option<Value> {
+        match op {
+            W2::ShlW | W2::ShrW | W2::SarW | W2::RotW => self.shift_by(op, 32, a, b),
+            W2::ShlD | W2::ShrD | W2::RotD => self.shift_by(op, 64, a, b),
+            _ => None,
+        }
+    }
+
+    /// Shifts and rotates of elements of `bits` by elements, modulo their width.
+    fn shift_by(&mut self, op: W2, bits: u32, a: Value, b: Value) -> Option<Value> {
+        let every = u128::MAX / (u128::MAX >> (128 - bits));
+        let mask = self.constant(every * (bits - 1) as u128);
+        let n = self.f.ins().band(b, mask);
+        let (left, right) =
+            if bits == 32 { (piece::SHL_W, piece::SHR_W) } else { (piece::SHL_D, piece::SHR_D) };
+        match op {
+            W2::ShlW | W2::ShlD => self.piece(left, a, n),
+            W2::ShrW | W2::ShrD => self.piece(right, a, n),
+            W2::SarW => self.piece(piece::SAR_W, a, n),
+            _ => {
+                // A shift by all of the width gives zero.
+                let ty = if bits == 32 { I32X4 } else { I64X2 };
+                let width = self.constant(every * bits as u128);
+                let (width, m) = (self.as_type(ty, width), self.as_type(ty, n));
+                let rest = self.f.ins().isub(width, m);
+                let (x, y) = (self.piece(left, a, n)?, self.piece(right, a, rest)?);
+                Some(self.f.ins().bor(x, y))
+            }
+        }
     }
 
     /// Three operands.
