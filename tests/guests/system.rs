@@ -10,8 +10,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Works for ever and tells, about once a second, what its processor was charged with.
+/// Works for ever, also while the console is slow, and tells, now and then, what its processor was charged with.
 const BUSY: &str = r#"
+(while true; do true; done) &
 echo USERLAND
 while true; do
     i=0
@@ -20,6 +21,9 @@ while true; do
     echo "AT $up PURR $(cat /sys/devices/system/cpu/cpu0/purr)"
 done
 "#;
+
+/// Works for ever.
+const LOOP: &str = "echo USERLAND\nwhile :; do :; done\n";
 
 /// A shell.
 const SHELL: &str = r#"
@@ -35,6 +39,8 @@ const PURR_HZ: f64 = 512e6;
 pub fn register(suite: &mut Suite) {
     suite.add_for(Peer::Rhyp, "system::wrong_profiles_are_refused_with_their_line", true, wrong_profiles);
     suite.add_for(Peer::Rhyp, "system::capped_partitions_keep_to_their_entitlement", true, capped);
+    suite.add_for(Peer::Rhyp, "system::surplus_goes_by_weight", true, uncapped);
+    suite.add_for(Peer::Rhyp, "system::a_dedicated_processor_is_lent_and_comes_back", true, donation);
     suite.add_for(Peer::Rhyp, "system::a_partition_that_dies_is_no_other_s_business", true, containment);
 }
 
@@ -231,7 +237,12 @@ fn capped(case: &mut Case, images: &Images) -> Result<()> {
         purr(console)?;
         first.push(purr(console)?);
     }
-    std::thread::sleep(Duration::from_secs(15));
+    // What is there is divided as it was promised, however much of it the host gives.
+    let names = parts.map(|(name, _)| name);
+    let charged = charged(&up, &names, Duration::from_secs(15))?;
+    for ((name, entitled), (used, _)) in parts.iter().zip(&charged) {
+        ensure!(*used < 1.03 * entitled, "{name} was charged with {used:.4}");
+    }
     for ((console, (at, had)), (name, entitled)) in consoles.iter_mut().zip(first).zip(parts) {
         // What it wrote meanwhile waits to be read: the last of it.
         let (mut now, mut purr_now) = purr(console)?;
@@ -246,7 +257,100 @@ fn capped(case: &mut Case, images: &Images) -> Result<()> {
         );
         shares.push(share);
     }
+    eprintln!("charged {charged:.4?}, by PURR {shares:.4?}");
     ensure!(shares.is_sorted_by(|a, b| a > b), "not by entitlement: {shares:?}");
+    up.down()
+}
+
+/// What partitions were charged with over a while, in processors, by the system's own clock; and how long each waited
+/// for a processor in the mean, in seconds.
+fn charged(up: &Up, names: &[&str], while_: Duration) -> Result<Vec<(f64, f64)>> {
+    let look = || -> Result<serde_json::Value> { Ok(serde_json::from_str(&up.ask(&["ls", "--json"])?)?) };
+    let before = look()?;
+    std::thread::sleep(while_);
+    let after = look()?;
+    let time =
+        after["uptime_ns"].as_f64().context("no time")? - before["uptime_ns"].as_f64().context("no time")?;
+    let of = |name: &str| {
+        let grown = |key: &str| -> Option<f64> {
+            let find = |v: &serde_json::Value| {
+                let all = v["partitions"].as_array()?.clone();
+                all.into_iter().find(|p| p["name"] == *name)?[key].as_f64()
+            };
+            Some(find(&after)? - find(&before)?)
+        };
+        let (used, waited) = grown("consumed_ns").zip(grown("waited_ns")).with_context(|| name.to_owned())?;
+        Ok((used / time, waited / 1e9 / grown("dispatches").unwrap_or(0.0).max(1.0)))
+    };
+    names.iter().map(|n| of(n)).collect()
+}
+
+/// Three of a tenth each share the rest of a processor by their weights; who comes later has what is promised, and takes
+/// nothing of what was promised to them.
+fn uncapped(case: &mut Case, images: &Images) -> Result<()> {
+    let parts = [("half", 128), ("quarter", 64), ("other", 64)];
+    let mut profiles: Vec<_> =
+        parts.iter().map(|(name, w)| (*name, format!("entitlement = 0.1\nweight = {w}"))).collect();
+    profiles.push(("late", "entitlement = 0.3\nmode = \"capped\"\nautostart = false".into()));
+    let profiles: Vec<(&str, &str)> = profiles.iter().map(|(n, p)| (*n, p.as_str())).collect();
+    let up = Up::start(case, images, LOOP, &profiles)?;
+    for (name, _) in parts {
+        let mut console = up.console(case, name)?;
+        console.expect("USERLAND", patience())?;
+    }
+    let names = ["half", "quarter", "other", "late"];
+    let used = charged(&up, &names[..3], Duration::from_secs(15))?;
+    let surplus: Vec<f64> = used.iter().map(|(u, _)| u - 0.1).collect();
+    let all: f64 = surplus.iter().sum();
+    ensure!((0.65..0.72).contains(&all), "a surplus of {all:.3}: {used:?}");
+    for ((name, weight), s) in parts.iter().zip(&surplus) {
+        let due = f64::from(*weight) / 256.0;
+        ensure!((s / all - due).abs() < 0.03 * due, "{name} has {:.4} of the surplus: {used:?}", s / all);
+    }
+    up.ask(&["start", "late"])?;
+    up.console(case, "late")?.expect("USERLAND", patience())?;
+    let used = charged(&up, &names, Duration::from_secs(10))?;
+    ensure!((used[3].0 - 0.3).abs() < 0.01, "late has {:.4} of 0.3", used[3].0);
+    ensure!(used[..3].iter().all(|(u, _)| *u > 0.099), "some have less than a tenth: {used:?}");
+    up.down()
+}
+
+/// A dedicated processor that idles works for another partition, and is back at once when there is work.
+fn donation(case: &mut Case, images: &Images) -> Result<()> {
+    let parts = [
+        Part {
+            name: "owner",
+            script: SHELL,
+            profile: "mode = \"dedicated\"\ndonate = true",
+            ..Part::default()
+        },
+        Part {
+            name: "busy",
+            script: "(while :; do :; done) &\necho USERLAND\nwhile :; do :; done\n",
+            profile: "entitlement = 1.0\nprocessors = 2",
+            ..Part::default()
+        },
+    ];
+    let up = Up::start_parts(case, images, "processors = 2", &parts)?;
+    let mut owner = up.console(case, "owner")?;
+    owner.expect("(?s)USERLAND.*shell> ", patience())?;
+    up.console(case, "busy")?.expect("USERLAND", patience())?;
+    let names = ["owner", "busy"];
+    let lent = charged(&up, &names, Duration::from_secs(8))?;
+    ensure!(lent[1].0 > 1.7 && lent[0].0 < 0.2, "lent: {lent:?}");
+    owner.send("while :; do :; done &\n")?;
+    owner.expect("shell> ", patience())?;
+    let back = charged(&up, &names, Duration::from_secs(8))?;
+    ensure!(back[0].0 > 0.97 && (back[1].0 - 1.0).abs() < 0.03, "taken back: {back:?}");
+    owner.send("kill $!\n")?;
+    owner.expect("shell> ", patience())?;
+    // Short work again and again: each time the processor has to come back.
+    owner.send("while :; do usleep 20000; done &\n")?;
+    owner.expect("shell> ", patience())?;
+    let often = charged(&up, &names, Duration::from_secs(8))?;
+    ensure!(often[0].1 < 0.010, "it waits for its processor longer than a window: {often:?}");
+    ensure!(often[1].0 > 1.3, "lent between: {often:?}");
+    eprintln!("lent {lent:.3?}, taken back {back:.3?}, taken often {often:.4?}");
     up.down()
 }
 

@@ -1,7 +1,5 @@
 //! `cargo xtask guests`: everything the tests boot, fetched once.
 
-use std::path::Path;
-
 use anyhow::Result;
 use guests::{CacheDir, Guests, KernelVersion, Progress};
 
@@ -22,12 +20,5 @@ pub fn all() -> Result<()> {
     println!("programs: {}", guests.programs()?.display());
     println!("fio: {}", guests.fio()?.display());
     println!("demo: {}", guests.demo()?.initrd.display());
-    Ok(())
-}
-
-/// Makes what `examples/ten.toml` names.
-pub fn ten(root: &Path) -> Result<()> {
-    Guests::open(CacheDir::user()?, Progress::auto()).ten(&root.join("target/ten"))?;
-    println!("rhyp up examples/ten.toml");
     Ok(())
 }

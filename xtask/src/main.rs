@@ -4,6 +4,7 @@
 mod bench;
 mod fetch;
 mod lint;
+mod ten;
 mod test;
 
 use anyhow::{Context, Result, bail};
@@ -20,7 +21,8 @@ usage: cargo xtask CHORE
     --peer qemu    run the guests under QEMU instead, to test the tests
   lint           the house rules alone
   guests         fetch every guest the tests boot (kernels, busybox, installer, tools) into the user's cache
-  ten            what examples/ten.toml boots, into target/ten";
+  ten            what examples/ten.toml boots, into target/ten
+    --table        boots it, and ten QEMUs, and says what they take (--no-peer, --rhyp FILE)";
 
 fn main() -> ExitCode {
     match run() {
@@ -49,7 +51,7 @@ fn run() -> Result<()> {
         ["bench", options @ ..] => bench::run(root, &bench::Options::parse(options)?),
         ["lint"] => lint::run(root),
         ["guests"] => fetch::all(),
-        ["ten"] => fetch::ten(root),
+        ["ten", options @ ..] => ten::run(root, options),
         _ => bail!("{USAGE}\n{}", bench::USAGE),
     }
 }

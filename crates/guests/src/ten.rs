@@ -26,7 +26,7 @@ impl Guests {
             (
                 "io.gz",
                 include_str!("init/ten_io.sh"),
-                &["ibmveth", "virtio_blk", "configfs", "ibmvscsis", "target_core_iblock"][..],
+                &["ibmveth", "bridge", "virtio_blk", "configfs", "ibmvscsis", "target_core_iblock"][..],
             ),
             ("part.gz", include_str!("init/ten.sh"), &["ibmveth", "ibmvscsi", "sd_mod"]),
         ] {
