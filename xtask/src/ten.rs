@@ -219,7 +219,7 @@ fn theirs(dir: &Path) -> Result<Taken> {
             "256M",
             "-nodefaults",
         ]);
-        q.args(["-display", "none", "-kernel"]).arg(dir.join("vmlinux"));
+        q.args(["-display", "none", "-serial", "null", "-kernel"]).arg(dir.join("vmlinux"));
         q.arg("-initrd").arg(dir.join("part.gz")).arg("-append").arg(format!("console=hvc0 quiet ten={n}"));
         q.args(["-device", "spapr-vscsi,id=s", "-device", "scsi-hd,bus=s.0,drive=d", "-drive"]);
         q.arg(format!("if=none,id=d,format=raw,file={}", disk.display()));
