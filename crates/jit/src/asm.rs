@@ -671,6 +671,14 @@ impl Asm<'_> {
     pub fn stmxcsr(&mut self, at: M) {
         self.rm(0, false, 0x0fae, 3, at, false);
     }
+    /// lea d, [rip + x]; gives the place of the displacement.
+    pub fn lea_rip(&mut self, d: R) -> usize {
+        self.b(0x48 | (d.0 >> 3) << 2);
+        self.b(0x8d);
+        self.b(0x05 | (d.0 & 7) << 3);
+        self.d(0);
+        self.pos - 4
+    }
     /// Store a word.
     pub fn storei4(&mut self, at: M, x: u32) {
         self.rm(0, false, 0xc7, 0, at, false);

@@ -141,8 +141,11 @@ impl Builder for Emit<'_> {
     fn cia_plus(&mut self, n: i64) -> V {
         let d = self.alloc();
         self.a.load(d, engine(slot::BASE));
-        let n = n + self.off as i64;
-        self.alu(Alu::Add, d, V::Imm(n as u64));
+        let at = n + self.off as i64;
+        self.alu(Alu::Add, d, V::Imm(at as u64));
+        if n == 4 {
+            self.note_return(d);
+        }
         V::Reg(d)
     }
 

@@ -67,6 +67,8 @@ pub struct ExitRecord {
     home: u32,
     /// The next exit that jumps to the same block.
     next: u32,
+    /// Mode of the code that it leaves, as a number.
+    mode: u16,
     linked: bool,
 }
 
@@ -74,6 +76,11 @@ impl ExitRecord {
     /// Real address of the page of its block.
     pub fn home(&self) -> u64 {
         (self.home as u64) << 12
+    }
+
+    /// Whether it may go to a block with this tag: a return may be in another mode than the call.
+    pub fn is_in_mode_of(&self, tag: u64) -> bool {
+        tag >> 48 == self.mode as u64
     }
 }
 
@@ -138,16 +145,15 @@ impl Cache {
         if let Some(p) = self.pages.get_mut(&page) {
             p.blocks.push((key, n));
         }
-        let home = (page >> 12) as u32;
-        self.exits.extend(exits.iter().map(|&point| ExitRecord { point, home, next: NONE, linked: false }));
+        self.add_exits(page, (key >> 48) as u16, exits);
         n
     }
 
-    /// Enter exits of code that is not a block, made from the page at `page`.
-    #[cfg(feature = "tier2")]
-    pub fn add_exits(&mut self, page: u64, exits: &[ExitPoint]) {
+    /// Enter exits of code made from the page at `page`, for mode number `mode`.
+    pub fn add_exits(&mut self, page: u64, mode: u16, exits: &[ExitPoint]) {
         let home = (page >> 12) as u32;
-        self.exits.extend(exits.iter().map(|&point| ExitRecord { point, home, next: NONE, linked: false }));
+        let record = |&point| ExitRecord { point, home, next: NONE, mode, linked: false };
+        self.exits.extend(exits.iter().map(record));
     }
 
     /// Let block `n` be the code at offset `code`, address `at`; `patch` is called for each exit that jumps to it.

@@ -149,13 +149,21 @@ pub struct ExitPoint {
     pub jump: u32,
     /// Code offset of the host page that the target's page must have; 0 inside a page.
     pub page: u32,
+    /// Code offset where the jump goes while the target is unknown. (Between pages it is not reached then: no host page
+    /// is 0.)
+    pub stub: u32,
 }
 
-impl ExitPoint {
-    /// Code offset where the jump goes while the target is unknown: what follows it.
-    pub fn stub(&self) -> usize {
-        self.jump as usize + 4
-    }
+/// How an exit leaves when it can't go on, emitted with the pieces that seldom run.
+#[derive(Clone, Copy)]
+struct Stub {
+    /// Number of the exit, and its place in `Lists::exits`.
+    id: u32,
+    exit: usize,
+    /// Branches to it; 0: none.
+    sites: [usize; 3],
+    /// The branch that is taken when the exit was taken often.
+    hot: Option<usize>,
 }
 
 /// What the emitter did in the present instruction, to be undone.
@@ -168,6 +176,7 @@ struct Mark {
     groups: [Option<Group>; GROUPS],
     sides: usize,
     exits: usize,
+    stubs: usize,
     sites: usize,
     warms: usize,
     late: Option<LateOp>,
@@ -184,6 +193,9 @@ pub struct Lists {
     chills: Vec<(usize, usize)>,
     sides: Vec<Side>,
     fields: Vec<(u8, Compared)>,
+    stubs: Vec<Stub>,
+    /// Counters used.
+    pub counted: usize,
     /// Exits of the block just made.
     pub exits: Vec<ExitPoint>,
 }
@@ -204,7 +216,6 @@ pub struct Emit<'a> {
     pub(crate) thunks: Thunks,
     /// Displacements of the TLB tables of data and instructions off r15.
     dtables: [i32; 2],
-    itable: i32,
     /// Number of the first exit of this block.
     first_exit: usize,
     l: &'a mut Lists,
@@ -241,7 +252,7 @@ pub struct Emit<'a> {
     pub(crate) crypto: bool,
     /// Where pieces that seldom run go.
     pub cold: usize,
-    /// Counters of backward branches by exit, and where they begin; none: no counting.
+    /// Counters for backward branches, and where they begin; none: no counting.
     pub(crate) heat: (&'a mut [u32], u32),
 }
 
@@ -285,6 +296,8 @@ impl<'a> Emit<'a> {
         l.chills.clear();
         l.sides.clear();
         l.fields.clear();
+        l.stubs.clear();
+        l.counted = 0;
         l.exits.clear();
         let table = |mode, access| mem::table_offset(mode, access) as i32;
         Emit {
@@ -292,7 +305,6 @@ impl<'a> Emit<'a> {
             mode: key.mode,
             thunks,
             dtables: [table(key.dmode, mem::Access::Read), table(key.dmode, mem::Access::Write)],
-            itable: table(key.imode, mem::Access::Exec),
             first_exit,
             l,
             regs: Regs::default(),
@@ -345,6 +357,7 @@ impl<'a> Emit<'a> {
             groups: self.groups,
             sides: self.l.sides.len(),
             exits: self.l.exits.len(),
+            stubs: self.l.stubs.len(),
             sites: self.l.sites.len(),
             warms: self.l.warms.len(),
             late: self.late,
@@ -387,6 +400,7 @@ impl<'a> Emit<'a> {
             self.groups = mark.groups;
             self.l.sides.truncate(mark.sides);
             self.l.exits.truncate(mark.exits);
+            self.l.stubs.truncate(mark.stubs);
             self.l.sites.truncate(mark.sites);
             self.l.warms.truncate(mark.warms);
             self.ended = false;
@@ -482,82 +496,80 @@ impl<'a> Emit<'a> {
             self.late = late;
             self.exit(rel, done, poll);
         }
+        let here = std::mem::replace(&mut self.a.pos, self.cold);
+        self.stubs();
+        self.cold = std::mem::replace(&mut self.a.pos, here);
     }
 
     // ---- leaving the block ----
 
-    fn poll(&mut self, t: &mut [usize; 2]) {
-        t[0] = self.a.jcc(Cc::S);
+    /// With the flags of the budget: branches that are taken when it is used up, and when something is posted.
+    fn poll(&mut self) -> [usize; 2] {
+        let over = self.a.jcc(Cc::S);
         self.a.load(RCX, thunk::engine(slot::EXIT));
         self.a.alumi(Alu::Cmp, false, m(RCX, 0), 0);
-        t[1] = self.a.jcc(Cc::Ne);
+        [over, self.a.jcc(Cc::Ne)]
     }
 
     /// Go on at `rel` (relative to the page) with `done` more instructions complete.
     pub(crate) fn exit(&mut self, rel: i64, done: u32, poll: bool) {
         self.put_late();
         let id = (self.first_exit + self.l.exits.len()) as u32;
-        let inside = (0..4096).contains(&rel);
-        let mut to_stub = [0usize; 2];
-        let mut page_miss = [0usize; 2];
-        let mut lit = None;
+        let mut sites = [0usize; 3];
         self.a.alui(Alu::Sub, true, crate::asm::R14, done as i32);
         // Forward ways need no poll: whoever goes round in circles comes back at some time, and a page not seen
         // before is a miss in the TLB.
         if poll {
-            self.poll(&mut to_stub);
+            [sites[0], sites[1]] = self.poll();
         }
         // Before the page changes: what leaves is relative to the old one.
-        let hot = if poll { self.count(id) } else { None };
+        let hot = if poll { self.count() } else { None };
+        let inside = (0..4096).contains(&rel);
         if !inside {
-            self.a.load(RAX, thunk::engine(slot::BASE));
-            self.a.alui(Alu::Add, true, RAX, (rel & !4095) as i32);
-            if !self.mode.sf {
-                self.a.mov32(RAX, RAX);
-            }
-            self.tlb_index(RAX);
-            let at = |f: usize, s: &Self| M {
-                base: crate::asm::R15,
-                index: Some((RCX, 0)),
-                disp: s.itable + f as i32,
-            };
-            let (tag, addend) = (
-                at(std::mem::offset_of!(mem::TlbEntry, tag), self),
-                at(std::mem::offset_of!(mem::TlbEntry, addend), self),
-            );
-            self.a.alum(Alu::Cmp, true, RAX, tag);
-            page_miss[0] = self.a.jcc(Cc::Ne);
-            self.a.load(RCX, addend);
-            self.a.alu(Alu::Add, true, RCX, RAX);
-            lit = Some(self.a.cmp_rip(RCX));
-            page_miss[1] = self.a.jcc(Cc::Ne);
-            self.a.store(thunk::engine(slot::BASE), RAX, 8);
+            self.a.movi32(RAX, (rel & !4095) as u32);
+            self.a.call_to(self.thunks.cross[self.mode.sf as usize]);
         }
         let jump = self.a.jmp();
-        self.a.here(jump);
-        for s in to_stub.into_iter().chain(page_miss).filter(|&s| s != 0) {
-            self.a.here(s);
-        }
-        self.a.movi32(RAX, id);
-        self.a.jmp_to(self.thunks.leave);
-        let page = lit.map_or(0, |l| {
-            let at = self.a.pos;
+        let mut page = 0;
+        if inside {
+            sites[2] = jump;
+        } else {
+            page = self.a.pos;
             self.a.q(0);
-            self.a.patch(l, at);
-            at as u32
-        });
-        if let Some(h) = hot {
-            self.a.here(h);
-            self.a.movi32(RAX, id | thunk::leave::HOT as u32);
-            self.a.jmp_to(self.thunks.leave);
+            self.a.d(id);
         }
-        self.l.exits.push(ExitPoint { rel: rel as i32, jump: jump as u32, page });
+        if sites != [0; 3] {
+            self.l.stubs.push(Stub { id, exit: self.l.exits.len(), sites, hot });
+        }
+        self.l.exits.push(ExitPoint { rel: rel as i32, jump: jump as u32, page: page as u32, stub: 0 });
     }
 
-    /// Count down for exit `id`; gives the site of the branch to what follows when zero is met.
-    fn count(&mut self, id: u32) -> Option<usize> {
+    /// How the exits made so far leave when they can't go on.
+    pub(crate) fn stubs(&mut self) {
+        for n in 0..self.l.stubs.len() {
+            let Stub { id, exit, sites, hot } = self.l.stubs[n];
+            self.l.exits[exit].stub = self.a.pos as u32;
+            for s in sites.into_iter().filter(|&s| s != 0) {
+                self.a.here(s);
+            }
+            self.a.movi32(RAX, id);
+            self.a.jmp_to(self.thunks.leave);
+            if let Some(h) = hot {
+                self.a.here(h);
+                self.a.storei4(m(RCX, 0), self.heat.1.max(1000));
+                self.a.movi32(RAX, id | thunk::leave::HOT as u32);
+                self.a.jmp_to(self.thunks.leave);
+            }
+        }
+        self.l.stubs.clear();
+    }
+
+    /// Count down once more; gives the site of the branch to what follows when zero is met, with the counter's address in
+    /// rcx.
+    fn count(&mut self) -> Option<usize> {
         let (counters, from) = &mut self.heat;
-        let c = counters.get_mut(id as usize)?;
+        let c = counters.get_mut(self.l.counted)?;
+        self.l.counted += 1;
         *c = *from;
         let at = std::ptr::from_mut(c) as u64;
         self.a.movi(RCX, at);
@@ -565,48 +577,52 @@ impl<'a> Emit<'a> {
         Some(self.a.jcc(Cc::E))
     }
 
-    /// Offset of the TLB entry of the address in `ea` to rcx.
-    fn tlb_index(&mut self, ea: R) {
-        self.a.mov32(RCX, ea);
-        self.index_from_rcx();
-    }
-
     fn index_from_rcx(&mut self) {
         self.a.shi(crate::asm::Sh::Shr, false, RCX, (mem::PAGE_SHIFT - ENTRY.trailing_zeros()) as u8);
         self.a.alui(Alu::And, false, RCX, INDEX_MASK);
     }
 
-    /// Go on at the address in rax (low bits clear).
-    pub(crate) fn go_indirect(&mut self, done: u32) {
+    /// Go on at the address in rax (low bits clear), maybe returning from a call.
+    pub(crate) fn go_indirect(&mut self, done: u32, returns: bool) {
         self.put_late();
-        let leave_to = self.thunks.leave_to;
         if !self.mode.sf {
             self.a.mov32(RAX, RAX);
         }
         self.a.alui(Alu::Sub, true, crate::asm::R14, done as i32);
-        let mut out = [0usize; 2];
-        self.poll(&mut out);
-        self.tlb_index(RAX);
-        self.a.mov(RDX, RAX);
-        self.a.alui(Alu::And, true, RDX, -4096);
-        let at = |f: usize, s: &Self| M {
-            base: crate::asm::R15,
-            index: Some((RCX, 0)),
-            disp: s.itable + f as i32,
+        let [over, posted] = self.poll();
+        let leave_to = self.thunks.leave_to;
+        let (miss, other) = if returns {
+            let other = thunk::go_back(&mut self.a);
+            (other, self.thunks.unnoted)
+        } else {
+            let [miss, other] = thunk::find_page(&mut self.a);
+            self.a.jmp_m(m(RDX, 8));
+            self.a.patch(other, leave_to);
+            (miss, leave_to)
         };
-        let (tag, addend) = (
-            at(std::mem::offset_of!(mem::TlbEntry, tag), self),
-            at(std::mem::offset_of!(mem::TlbEntry, addend), self),
-        );
-        self.a.alum(Alu::Cmp, true, RDX, tag);
-        let miss = self.a.jcc(Cc::Ne);
-        self.a.load(RCX, addend);
-        self.a.alu(Alu::Add, true, RCX, RAX);
-        self.a.store(thunk::engine(slot::BASE), RDX, 8);
-        let other = thunk::find(&mut self.a);
-        for s in [out[0], out[1], miss, other] {
-            self.a.patch(s, leave_to);
+        self.a.patch(miss, other);
+        self.a.patch(over, leave_to);
+        self.a.patch(posted, leave_to);
+    }
+
+    /// Note that `ea`, what follows this instruction, will be returned to, see [`thunk::slot::RETURNS`].
+    pub(crate) fn note_return(&mut self, ea: R) {
+        let back = self.off + self.len;
+        // At the end of the page nobody looks whether the next one is where it was. And who asks for his own address
+        // does not return.
+        let asks = self.word(self.off).is_some_and(|w| w & 0xffe0_ffff == 0x4280_0005);
+        if back >= 4096 || asks {
+            return;
         }
+        let id = (self.first_exit + self.l.exits.len()) as u32;
+        self.a.load32(RCX, thunk::engine(slot::TOP));
+        self.a.alui8(Alu::Add, RCX, 16);
+        self.a.store(thunk::engine(slot::TOP), RCX, 4);
+        self.a.store(thunk::noted(RCX, 0), ea, 8);
+        let site = self.a.lea_rip(RDX);
+        self.a.store(thunk::noted(RCX, 8), RDX, 8);
+        self.l.stubs.push(Stub { id, exit: self.l.exits.len(), sites: [site, 0, 0], hot: None });
+        self.l.exits.push(ExitPoint { rel: back as i32, jump: site as u32, page: 0, stub: 0 });
     }
 
     // ---- what the builder says about control flow ----
@@ -657,7 +673,8 @@ impl<'a> Emit<'a> {
         }
         self.to(RAX, v);
         self.a.alui(Alu::And, true, RAX, -4);
-        self.go_indirect(self.done + 1);
+        let returns = self.word(self.off).is_some_and(|w| w >> 1 & 0x3ff == 16);
+        self.go_indirect(self.done + 1, returns);
         if c.is_some() {
             for k in first..self.l.sites.len() {
                 self.a.here(self.l.sites[k]);

@@ -34,6 +34,8 @@ pub struct Jit {
     pub(crate) stats: Stats,
     /// Code drops obeyed.
     seen: u64,
+    /// Code was dropped, or none was there yet, since translated code ran last: nobody may return to what was noted.
+    pub(crate) dropped: bool,
     pub(crate) perf: Option<PerfMap>,
     /// The map names operations rather than addresses.
     perf_ops: bool,
@@ -91,6 +93,7 @@ impl Jit {
             run: Box::new(run),
             stats: Stats::default(),
             seen: 0,
+            dropped: true,
             perf: if o.perf_map || o.perf_ops { PerfMap::open() } else { None },
             perf_ops: o.perf_ops,
             #[cfg(feature = "tier2")]
@@ -202,10 +205,6 @@ impl Jit {
                 self.stats.links += 1;
                 hot = why & leave::HOT != 0;
                 let why = why & !leave::HOT;
-                #[cfg(feature = "tier2")]
-                if hot && let Some(t) = &mut self.tier2 {
-                    t.rearm(why as u32);
-                }
                 let p = self.cache.exits[why as usize].point;
                 let to = cpu.st.engine[slot::BASE].wrapping_add(p.rel as i64 as u64);
                 cpu.st.nia = if cpu.st.mode.sf { to } else { to & 0xffff_ffff };
@@ -219,6 +218,9 @@ impl Jit {
         self.run.exit = None;
         let left = (end - cpu.retired) as i64;
         let exit_at = thunk::exit_at(cpu);
+        if std::mem::take(&mut self.dropped) {
+            thunk::forget_returns(cpu);
+        }
         let w = &mut cpu.st.engine;
         w[slot::BASE] = cpu.st.nia & !4095;
         w[slot::EXIT] = exit_at;
@@ -250,7 +252,11 @@ impl Jit {
             // The page is mapped elsewhere by now: this way goes through the look-up.
             return;
         }
-        let code = self.cache.block(n).code as usize;
+        let b = self.cache.block(n);
+        if !from.is_in_mode_of(b.tag) {
+            return;
+        }
+        let code = b.code as usize;
         if !self.cache.link(e, n) {
             return;
         }
@@ -265,7 +271,7 @@ impl Jit {
 
     fn unlink(buf: &mut CodeBuf, p: &ExitPoint) {
         let mut a = Asm { buf: buf.bytes(), pos: 0 };
-        a.patch(p.jump as usize, p.stub());
+        a.patch(p.jump as usize, p.stub as usize);
         if p.page != 0 {
             a.pos = p.page as usize;
             a.q(0);
@@ -275,6 +281,7 @@ impl Jit {
     // ---- pages ----
 
     fn drop_page(&mut self, page: u64) {
+        self.dropped = true;
         let buf = &mut self.buf;
         if self.cache.drop_page(page, |p| Self::unlink(buf, p)) {
             self.stats.dropped_pages += 1;
@@ -301,6 +308,7 @@ impl Jit {
     }
 
     fn flush(&mut self) {
+        self.dropped = true;
         self.cache.clear();
         self.pos = self.start;
         self.cold = self.buf.cold();
@@ -308,6 +316,7 @@ impl Jit {
         #[cfg(feature = "tier2")]
         if let Some(t) = &mut self.tier2 {
             t.forget(|_| true);
+            t.cool();
         }
     }
 
@@ -377,6 +386,10 @@ impl Jit {
         e.cold = self.cold;
         let ((end, cold), count, calls) = block(e, cpu, page, first, key, &mut marks);
         debug_assert!(end <= self.buf.cold() && cold <= self.buf.len());
+        #[cfg(feature = "tier2")]
+        if let Some(t) = &mut self.tier2 {
+            t.heated(self.lists.counted);
+        }
         let (pos, from) = (end.next_multiple_of(16), self.cold);
         self.pos = pos;
         self.cold = cold;

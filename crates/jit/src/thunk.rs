@@ -54,6 +54,15 @@ pub mod slot {
     /// How many of them.
     #[cfg(feature = "tier2")]
     pub const WINDOW_COUNT: usize = 16;
+    /// Where the last note of [`RETURNS`] is, 16 times its number.
+    pub const TOP: usize = 64;
+    /// [`mem::Tlb::generation`] of the notes in [`RETURNS`].
+    pub const GENERATION: usize = 65;
+    /// Notes of the last calls, in a ring: what is returned to, and the code to go on with then. They hold in the present
+    /// mode, while the TLB forgets nothing and no code is dropped.
+    pub const RETURNS: usize = 66;
+    /// How many of them.
+    pub const NOTES: usize = 16;
 }
 
 /// Displacement off rbp of a byte of [`arch::CpuState`].
@@ -103,6 +112,11 @@ pub struct Thunks {
     pub leave: usize,
     /// Jump with rax = the effective address to go on at.
     pub leave_to: usize,
+    /// Call with eax = pages to go, signed, in bytes, by the mode's SF: goes on behind the call if that page is the host
+    /// page whose address stands 5 bytes further; else leaves with the exit number that stands 13 bytes further.
+    pub cross: [usize; 2],
+    /// Jump with rax = the effective address to return to, ecx = 16 times the number of a note that it is not.
+    pub unnoted: usize,
     /// Call with rax = address, ecx = bytes - 1: looks up the page of a load, of a store, see [`crate::group::look`].
     pub look: [usize; 2],
     /// Call with the flags of a comparison: the CR field of an unsigned, a signed one in eax.
@@ -251,6 +265,12 @@ pub fn emit(a: &mut Asm) -> Thunks {
     a.alui(Alu::Cmp, false, RAX, ELSEWHERE as i32);
     let look = a.jcc(Cc::Ne);
     dispatch(a, [over, look], t.leave);
+    for sf in [false, true] {
+        align(a);
+        t.cross[sf as usize] = cross(a, sf, t.leave);
+    }
+    align(a);
+    t.unnoted = unnoted(a, t.leave_to);
     for write in [0, 1] {
         align(a);
         t.look[write] = crate::group::look(a, slot::DATA[write]);
@@ -307,23 +327,89 @@ pub fn emit(a: &mut Asm) -> Thunks {
     t
 }
 
-/// Go on at `nia` in whatever mode the engine's words say, or leave to have the run loop find the way; `leaves` do too.
-fn dispatch(a: &mut Asm, leaves: [usize; 2], leave: usize) {
-    let entry = |f: usize| m(RCX, f as i32);
-    a.load(RAX, m(RBP, field(std::mem::offset_of!(arch::CpuState, nia))));
+const TAG: i32 = std::mem::offset_of!(mem::TlbEntry, tag) as i32;
+const ADDEND: i32 = std::mem::offset_of!(mem::TlbEntry, addend) as i32;
+
+/// TLB entry of instruction fetches from the page of rax to rcx. Changes rcx alone.
+fn fetch_entry(a: &mut Asm) {
     a.mov32(RCX, RAX);
     a.shi(Sh::Shr, false, RCX, (mem::PAGE_SHIFT - ENTRY.trailing_zeros()) as u8);
     a.alui(Alu::And, false, RCX, ((1 << mem::TLB_BITS) - 1) * ENTRY);
     a.alum(Alu::Add, true, RCX, engine(slot::FETCH));
-    a.mov(RDX, RAX);
-    a.alui(Alu::And, true, RDX, -4096);
-    a.alum(Alu::Cmp, true, RDX, entry(std::mem::offset_of!(mem::TlbEntry, tag)));
+}
+
+/// [`Thunks::cross`]
+fn cross(a: &mut Asm, sf: bool, leave: usize) -> usize {
+    let at = a.pos;
+    a.exts(RAX, RAX, 32);
+    a.alum(Alu::Add, true, RAX, engine(slot::BASE));
+    if !sf {
+        a.mov32(RAX, RAX);
+    }
+    fetch_entry(a);
+    a.load(RDX, m(RSP, 0));
+    a.alum(Alu::Cmp, true, RAX, m(RCX, TAG));
     let miss = a.jcc(Cc::Ne);
-    a.load(RCX, entry(std::mem::offset_of!(mem::TlbEntry, addend)));
+    a.load(RCX, m(RCX, ADDEND));
     a.alu(Alu::Add, true, RCX, RAX);
-    a.store(engine(slot::BASE), RDX, 8);
-    let other = find(a);
-    for s in leaves.into_iter().chain([miss, other]) {
+    a.alum(Alu::Cmp, true, RCX, m(RDX, 5));
+    let other = a.jcc(Cc::Ne);
+    a.store(engine(slot::BASE), RAX, 8);
+    a.ret();
+    a.here(miss);
+    a.here(other);
+    a.load32(RAX, m(RDX, 13));
+    a.alui(Alu::Add, true, RSP, 8);
+    a.jmp_to(leave);
+    at
+}
+
+/// Part of the note that `top` says.
+pub fn noted(top: R, part: i32) -> M {
+    M { index: Some((top, 0)), disp: engine(slot::RETURNS).disp + part, ..engine(0) }
+}
+
+/// Return to the effective address in rax if it is the one noted last. Gives the site of the branch that is taken when it
+/// is not.
+pub fn go_back(a: &mut Asm) -> usize {
+    a.load32(RCX, engine(slot::TOP));
+    noted_last(a)
+}
+
+/// The same with 16 times the number of the note in ecx.
+fn noted_last(a: &mut Asm) -> usize {
+    a.alum(Alu::Cmp, true, RAX, noted(RCX, 0));
+    let other = a.jcc(Cc::Ne);
+    a.load(RDX, noted(RCX, 8));
+    a.alui8(Alu::Sub, RCX, 16);
+    a.store(engine(slot::TOP), RCX, 4);
+    a.alui(Alu::And, true, RAX, -4096);
+    a.store(engine(slot::BASE), RAX, 8);
+    a.jmp_r(RDX);
+    other
+}
+
+/// [`Thunks::unnoted`]
+fn unnoted(a: &mut Asm, leave_to: usize) -> usize {
+    let at = a.pos;
+    // A call may have been left otherwise, and then its note is in the way.
+    a.alui8(Alu::Sub, RCX, 16);
+    let other = noted_last(a);
+    a.here(other);
+    let leaves = find_page(a);
+    a.jmp_m(m(RDX, 8));
+    for s in leaves {
+        a.patch(s, leave_to);
+    }
+    at
+}
+
+/// Go on at `nia` in whatever mode the engine's words say, or leave to have the run loop find the way; `leaves` do too.
+fn dispatch(a: &mut Asm, leaves: [usize; 2], leave: usize) {
+    a.load(RAX, m(RBP, field(std::mem::offset_of!(arch::CpuState, nia))));
+    let others = find_page(a);
+    a.jmp_m(m(RDX, 8));
+    for s in leaves.into_iter().chain(others) {
         a.here(s);
     }
     a.movi32(RAX, leave::LOOK as u32);
@@ -332,17 +418,29 @@ fn dispatch(a: &mut Asm, leaves: [usize; 2], leave: usize) {
 
 const ENTRY: i32 = std::mem::size_of::<mem::TlbEntry>() as i32;
 
-/// Jump to the code for the host address of instructions in rcx, in the mode that the engine's words say. Gives the
-/// site of a branch that is taken when the table does not have it.
+/// The entry of the table of blocks for the effective address in rax, in the mode that the engine's words say, to rdx, and
+/// its page to the engine's words. Gives the sites of branches that are taken when there is none.
+pub fn find_page(a: &mut Asm) -> [usize; 2] {
+    fetch_entry(a);
+    a.mov(RDX, RAX);
+    a.alui(Alu::And, true, RDX, -4096);
+    a.alum(Alu::Cmp, true, RDX, m(RCX, TAG));
+    let miss = a.jcc(Cc::Ne);
+    a.load(RCX, m(RCX, ADDEND));
+    a.alu(Alu::Add, true, RCX, RAX);
+    a.store(engine(slot::BASE), RDX, 8);
+    [miss, find(a)]
+}
+
+/// The entry of the table of blocks for the host address of instructions in rcx, in the mode that the engine's words say,
+/// to rdx. Gives the site of a branch that is taken when the table does not have it.
 pub fn find(a: &mut Asm) -> usize {
     a.alum(Alu::Xor, true, RCX, engine(slot::KEY));
     a.mov32(RDX, RCX);
     a.alui(Alu::And, false, RDX, ((crate::TABLE - 1) << 2) as i32);
     a.alum_lea4(RDX);
     a.alum(Alu::Cmp, true, RCX, m(RDX, 0));
-    let other = a.jcc(Cc::Ne);
-    a.jmp_m(m(RDX, 8));
-    other
+    a.jcc(Cc::Ne)
 }
 
 /// Enters the TLB for an access of kind `kind` to `ea`, if the guest may make it. Whoever probed looks again.
@@ -431,6 +529,7 @@ fn one_inner(cpu: &mut Cpu, end: u64, raw: u32, place: u32, prefix: u32) -> (u32
         One::Next => {
             // A store that dropped no code leaves everything as it was.
             if stays(cpu) {
+                renew_returns(cpu);
                 return (STAY, None);
             }
             cpu.st.nia = next;
@@ -439,6 +538,7 @@ fn one_inner(cpu: &mut Cpu, end: u64, raw: u32, place: u32, prefix: u32) -> (u32
         One::Stop(Stop::Events, after) => {
             cpu.st.nia = after;
             if stays(cpu) {
+                renew_returns(cpu);
                 return (STAY, None);
             }
         }
@@ -476,7 +576,27 @@ pub fn set_mode(cpu: &mut Cpu) {
     w[slot::FETCH] = tables + fetch;
     w[slot::DATA[0]] = tables + data[0];
     w[slot::DATA[1]] = tables + data[1];
-    w[slot::KEY] = key;
+    if std::mem::replace(&mut w[slot::KEY], key) != key {
+        forget_returns(cpu);
+    }
+    renew_returns(cpu);
+}
+
+/// Have no return go where the TLB's forgetting may have changed what is there.
+fn renew_returns(cpu: &mut Cpu) {
+    if cpu.st.engine[slot::GENERATION] != cpu.tlb.generation() {
+        forget_returns(cpu);
+    }
+}
+
+/// Have no return go where code was noted.
+pub fn forget_returns(cpu: &mut Cpu) {
+    let w = &mut cpu.st.engine;
+    w[slot::GENERATION] = cpu.tlb.generation();
+    for note in w[slot::RETURNS..][..2 * slot::NOTES].iter_mut().step_by(2) {
+        // No instruction has this address.
+        *note = 1;
+    }
 }
 
 /// Whether the code that runs may go on after an instruction: same mode, nothing posted, no code dropped.

@@ -91,6 +91,94 @@ fn calls_across_pages_follow_changes_of_the_callee() {
     assert!(p.jit.stats().dropped_pages >= 39);
 }
 
+/// Functions in pages of their own, by number; `at`: where one begins.
+fn function(kind: u64, at: impl Fn(u64) -> u64) -> Vec<u32> {
+    let mflr = |r: u32| 0x7c08_02a6 | r << 21;
+    let mtlr = |r: u32| 0x7c08_03a6 | r << 21;
+    let call = |n: u32, to| branch(at(kind) + 4 * n as u64, at(to), true);
+    match kind {
+        0 => vec![addi(5, 5, 1), BLR],
+        // Returns a word further.
+        1 => vec![mflr(12), addi(12, 12, 4), mtlr(12), BLR],
+        2 => vec![mflr(20), call(1, 0), mtlr(20), BLR],
+        // Replaces the word that it returns to every fourth time: r10, changed by r11 then.
+        3 => vec![
+            mflr(21),
+            addi(8, 8, 1),
+            0x7109_0003,
+            0x4082_001c,
+            0x7d4a_5a78,
+            0x9155_0000,
+            0x7c00_a86c,
+            0x7c00_04ac,
+            0x7c00_afac,
+            0x4c00_012c,
+            mtlr(21),
+            BLR,
+        ],
+        // Returns in another mode every fourth time: MSR[FP] changed.
+        4 => vec![
+            addi(18, 18, 1),
+            0x7253_0003,
+            0x4082_0010,
+            0x7d80_00a6,
+            26 << 26 | 12 << 21 | 12 << 16 | 0x2000,
+            0x7d80_0164,
+            BLR,
+        ],
+        // Calls itself until r7 is 0, more often than calls are noted.
+        5 => vec![
+            0x2c27_0000,
+            0x4182_0020,
+            mflr(0),
+            0xf801_0000,
+            addi(1, 1, 8),
+            addi(7, 7, -1),
+            call(6, 5),
+            addi(1, 1, -8),
+            0xe801_0000,
+            mtlr(0),
+            BLR,
+        ],
+        // Its callee returns to the caller's caller.
+        6 => vec![mflr(22), call(1, 7), addi(3, 3, 99), BLR],
+        _ => vec![mtlr(22), BLR],
+    }
+}
+
+#[test]
+fn calls_come_back_to_what_is_there_by_then() {
+    for seed in 0..120u64 {
+        let mut r = Rng(0x700_0000 + seed);
+        let mut p = Pair::new("power9", seed % 2 == 0);
+        let at = |kind: u64| 0x1_3f00 + 0x1000 * kind + 16 * (seed + 3 * kind) % 0xc0;
+        for kind in 0..8 {
+            p.load(at(kind), &function(kind, at));
+        }
+        // 40 turns of some calls, of which one may be the last word of a page.
+        let start = 0x1_1000 - 4 * r.below(12);
+        let mut code = vec![addi(29, 0, 40), 0x7fa9_03a6];
+        for _ in 0..2 + r.below(6) {
+            let here = start + 4 * code.len() as u64;
+            let call = branch(here + 4, at(r.below(7)), true);
+            code.extend([addi(7, 0, 30), call, addi(3, 3, 1), addi(4, 4, 1)]);
+            code.extend(r.chance(3).then_some(0xfc20_1090));
+        }
+        let back = (8i64 - 4 * code.len() as i64) as u32 & 0xfffc;
+        code.extend([16 << 26 | 16 << 21 | back, SC1]);
+        // Where floating point is off, it is turned on and noticed.
+        p.load(0x800, &[addi(14, 14, 1), 0x7dbb_02a6, 0x61ad_2000, 0x7dbb_03a6, 0x4c00_0024]);
+        p.load(start, &code);
+        p.both(|c| {
+            c.st.gpr[1] = 0x3_0000;
+            c.st.gpr[18] = seed;
+            c.st.gpr[10] = addi(3, 3, 1) as u64;
+            c.st.gpr[11] = (addi(3, 3, 1) ^ addi(3, 3, 7)) as u64;
+        });
+        agree(&mut p, &format!("seed {seed}"));
+    }
+}
+
 #[test]
 fn code_that_writes_itself_is_seen() {
     // The store goes into the block that runs, some instructions ahead; what follows isync is the new one.

@@ -391,13 +391,13 @@ impl Drop for GuestRam {
     }
 }
 
-/// Zeroed bytes that cost the host nothing until they are touched.
 /// Ask the host for huge pages where memory is mapped already. What it refuses only costs time.
 fn collapse(at: *mut u8, len: usize) {
     // SAFETY: advice about a part of our own mapping; its contents stay as they are.
     unsafe { libc::madvise(at.cast(), len, libc::MADV_COLLAPSE) };
 }
 
+/// Zeroed bytes that cost the host nothing until they are touched.
 fn zeroed_u8(n: usize) -> Box<[AtomicU8]> {
     let b = vec![0u8; n].into_boxed_slice();
     // SAFETY: `AtomicU8` has the size and alignment of `u8`, and every value is valid for both; ownership moves.

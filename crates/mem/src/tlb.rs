@@ -93,6 +93,8 @@ pub struct Tlb {
     /// What was entered elsewhere.
     high: [Log; TLB_MODES],
     ram: Arc<GuestRam>,
+    /// How often something was to be forgotten, from 1 on.
+    generation: u64,
 }
 
 /// Entries made since a part of a mode's tables was last emptied, so that emptying it costs as much as filling it did.
@@ -170,7 +172,7 @@ impl Tlb {
             }
             Box::from_raw(p)
         };
-        let mut tlb = Tlb { tables, low: Default::default(), high: Default::default(), ram };
+        let mut tlb = Tlb { tables, low: Default::default(), high: Default::default(), ram, generation: 1 };
         tlb.mark_empty();
         tlb
     }
@@ -185,7 +187,7 @@ impl Tlb {
     /// Forget everything, and give the memory of the tables back to the host until it is needed again.
     pub fn trim(&mut self) {
         self.flush();
-        let Tlb { tables, low, high, ram: _ } = self;
+        let Tlb { tables, low, high, ram: _, generation: _ } = self;
         for log in low.iter_mut().chain(high) {
             *log = Log::default();
         }
@@ -341,6 +343,13 @@ impl Tlb {
         true
     }
 
+    /// A number that is another one after anything was to be forgotten. What was entered under the present number is
+    /// still true, whether or not its entry was displaced since.
+    #[inline(always)]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
     /// Forget everything.
     pub fn flush(&mut self) {
         self.flush_from(0);
@@ -354,6 +363,7 @@ impl Tlb {
     /// Forget the lowest quarter of the effective addresses in the translated modes: the addresses of a process, under
     /// a radix tree.
     pub fn flush_low(&mut self) {
+        self.generation += 1;
         for (t, log) in self.tables.iter_mut().zip(&mut self.low).skip(1) {
             log.each(t, |_, e| {
                 if e.tag >> 62 == 0 {
@@ -365,6 +375,7 @@ impl Tlb {
     }
 
     fn flush_from(&mut self, first: usize) {
+        self.generation += 1;
         for (n, t) in self.tables.iter_mut().enumerate().skip(first) {
             for log in [&mut self.low[n], &mut self.high[n]] {
                 log.each(t, |_, e| *e = EMPTY);
@@ -375,6 +386,7 @@ impl Tlb {
 
     /// Forget one 4 KiB effective page in the translated modes.
     pub fn flush_page(&mut self, ea: u64) {
+        self.generation += 1;
         let page = ea & MASK;
         for t in self.tables.iter_mut().skip(1).flatten() {
             let e = &mut t[index(ea)];
@@ -394,6 +406,7 @@ impl Tlb {
             }
             return;
         }
+        self.generation += 1;
         let inside = |tag: u64| tag != NO_PAGE && tag.wrapping_sub(ea & MASK) < len;
         for (n, t) in self.tables.iter_mut().enumerate().skip(1) {
             for log in [&self.low[n], &self.high[n]] {

@@ -231,7 +231,7 @@ impl Emit<'_> {
             };
             let (ra, rb) = (at(self, x.a), at(self, x.b));
             self.compare_again(x, ra, rb);
-            field_of(&mut self.a, x.signed);
+            self.a.call_to(self.thunks.field[x.signed as usize]);
             self.a.store(m(RBP, st!(cr) + n as i32), RAX, 1);
         }
     }

@@ -69,8 +69,10 @@ pub struct Regions {
     /// By block key.
     states: HashMap<u64, State>,
     asked: usize,
-    /// Counts of backward branches by exit number, down to zero. Translated code has their addresses.
+    /// Counts of backward branches, down to zero. Translated code has their addresses.
     counters: Box<[u32]>,
+    /// How many of them are in use.
+    counting: usize,
     /// Entries of regions that are gone.
     entries: u64,
 }
@@ -87,6 +89,7 @@ impl Regions {
             states: HashMap::new(),
             asked: 0,
             counters: vec![0; COUNTERS].into(),
+            counting: 0,
             entries: 0,
         })
     }
@@ -96,16 +99,19 @@ impl Regions {
         self.options.all
     }
 
-    /// The counters and where they begin.
+    /// The counters that are free, and where they begin.
     pub fn heat(&mut self) -> (&mut [u32], u32) {
-        (&mut self.counters, self.options.threshold.max(1))
+        (&mut self.counters[self.counting..], self.options.threshold.max(1))
     }
 
-    /// Exit `e` counts anew.
-    pub fn rearm(&mut self, e: u32) {
-        if let Some(c) = self.counters.get_mut(e as usize) {
-            *c = self.options.threshold.max(1000);
-        }
+    /// So many of these are in use from now on.
+    pub fn heated(&mut self, n: usize) {
+        self.counting = (self.counting + n).min(self.counters.len());
+    }
+
+    /// All code is gone: so are the counters in use.
+    pub fn cool(&mut self) {
+        self.counting = 0;
     }
 
     /// Forget the regions of pages for which `gone`; those that are in such a page besides their own are given.
@@ -357,11 +363,11 @@ impl Jit {
                     e.a.load(RDX, m(RBP, st!(nia)));
                     e.a.store(M { base: RCX, index: Some((RAX, 3)), disp: WENT_AT }, RDX, 8);
                     e.a.mov(RAX, RDX);
-                    e.go_indirect(0);
+                    e.go_indirect(0, false);
                 }
                 Exit::Indirect => {
                     e.a.load(RAX, m(RBP, st!(nia)));
-                    e.go_indirect(0);
+                    e.go_indirect(0, true);
                 }
             }
             let end = e.a.pos;
@@ -369,10 +375,11 @@ impl Jit {
             e.a.q(address + at as u64);
             e.a.pos = end;
         }
+        e.stubs();
         let end = e.a.pos;
         self.pos = end.next_multiple_of(16);
         self.buf.reach(self.pos);
-        self.cache.add_exits(ticket.page, &self.lists.exits);
+        self.cache.add_exits(ticket.page, ticket.key.number(), &self.lists.exits);
         self.point_at(n, entry);
         self.stats.regions += 1;
         self.stats.region_instructions += c.instructions as u64;
@@ -388,6 +395,7 @@ impl Jit {
 
     /// Let all ways to block `n` go to the code at `offset`.
     fn point_at(&mut self, n: u32, offset: usize) {
+        self.dropped = true;
         let address = self.buf.address(offset);
         let mut a = crate::asm::Asm { buf: self.buf.bytes(), pos: 0 };
         self.cache.replace(n, offset, address, |p| a.patch(p.jump as usize, offset));
