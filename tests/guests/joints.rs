@@ -2,7 +2,7 @@
 //! that one partition serves to another.
 
 use crate::Suite;
-use crate::system::{Part, Up};
+use crate::system::{OPEN_TO_CLIENT, Part, Up};
 use anyhow::{Context, Result, ensure};
 use guest_tests::{Case, Guest, Images, Peer, patience};
 
@@ -137,15 +137,20 @@ for d in iblock_0/disk fileio_0/file iblock_1/loop; do
     ln -s $T/core/$d $T/ibmvscsis/$U/tpgt_1/lun/lun_$n/port
     n=$((n+1))
 done
-echo 1 > $T/ibmvscsis/$U/tpgt_1/enable
-cat $T/ibmvscsis/$U/tpgt_1/enable
 "#;
 
-/// Waits for the server's disks.
+/// Waits for the server's disks. They come in any order: each gets a name by what is behind it.
 const WAIT: &str = r#"
 until [ -b /dev/sdc ]; do
     for h in /sys/class/scsi_host/*/scan; do echo '- - -' > $h; done
     sleep 0.5
+done
+for disk in sda sdb sdc; do
+    case $(cat /sys/block/$disk/size) in
+        131072) ln -s $disk /dev/image ;;
+        65536) ln -s $disk /dev/file ;;
+        32768) ln -s $disk /dev/memory ;;
+    esac
 done
 "#;
 
@@ -155,14 +160,14 @@ n=0
 while [ ! -e /tmp/stop ]; do
     dd if=/dev/urandom of=/tmp/block bs=64k count=1 2>/dev/null
     sha256sum < /tmp/block >> /tmp/wanted
-    dd if=/tmp/block of=/dev/sda bs=64k count=1 seek=$n oflag=direct conv=notrunc 2>/tmp/err || { cat /tmp/err; echo WRITE-FAILED; }
+    dd if=/tmp/block of=/dev/image bs=64k count=1 seek=$n oflag=direct conv=notrunc 2>/tmp/err || { cat /tmp/err; echo WRITE-FAILED; }
     echo $n > /tmp/n
     n=$((n+1))
     [ $n = 1000 ] && break
 done
 i=0
 while [ $i -lt $n ]; do
-    dd if=/dev/sda bs=64k count=1 skip=$i iflag=direct 2>/dev/null | sha256sum >> /tmp/got
+    dd if=/dev/image bs=64k count=1 skip=$i iflag=direct 2>/dev/null | sha256sum >> /tmp/got
     i=$((i+1))
 done
 cmp /tmp/wanted /tmp/got && echo "VERIFIED $n"
@@ -171,7 +176,8 @@ cmp /tmp/wanted /tmp/got && echo "VERIFIED $n"
 fn disk(case: &mut Case, images: &Images) -> Result<()> {
     let image = case.file("img", &[])?;
     std::fs::File::options().write(true).open(&image)?.set_len(64 << 20)?;
-    let (serve, client) = (format!("{SERVE}{SHELL}"), format!("cat > /load <<'X'\n{LOAD}\nX\n{WAIT}{SHELL}"));
+    let (serve, client) =
+        (format!("{SERVE}{OPEN_TO_CLIENT}{SHELL}"), format!("cat > /load <<'X'\n{LOAD}\nX\n{WAIT}{SHELL}"));
     let store = format!(
         "entitlement = 0.4\nvscsi-server = [\"client\"]\ndisk = [\"{}\"]\nnumber = 5",
         image.display()
@@ -184,15 +190,20 @@ fn disk(case: &mut Case, images: &Images) -> Result<()> {
             name: "client",
             script: &client,
             modules: &["ibmvscsi", "sd_mod", "crc32c_generic", "ext4"],
-            profile: "entitlement = 0.4\nvscsi-client = [\"store\"]",
+            profile: "entitlement = 0.4\nvscsi-client = [\"store\"]\nautostart = false",
         },
     ];
     let up = Up::start_parts(case, images, "processors = 1", &parts)?;
     let mut store = shell(&up, case, "store")?;
+    up.ask(&["start", "client"])?;
     let mut client = shell(&up, case, "client")?;
-    run(&mut client, "cat /sys/block/sd?/size | tr '\\n' ' '", "131072 65536 32768")?;
+    run(
+        &mut client,
+        "ls /dev/image /dev/file /dev/memory; ls /sys/block",
+        r"/dev/file\s+/dev/image\s+/dev/memory",
+    )?;
     // The file and the loop device hold what is written to them.
-    for dev in ["sdb", "sdc"] {
+    for dev in ["file", "memory"] {
         let copy = format!(
             "dd if=/dev/urandom of=/tmp/r bs=1M count=8 2>/dev/null; dd if=/tmp/r of=/dev/{dev} bs=256k oflag=direct; \
              dd if=/dev/{dev} of=/tmp/s bs=1M count=8 iflag=direct; cmp /tmp/r /tmp/s && echo SA''ME"
@@ -200,8 +211,8 @@ fn disk(case: &mut Case, images: &Images) -> Result<()> {
         run(&mut client, &copy, "SAME")?;
     }
     // A file system on the file.
-    let mount = "mke2fs -q /dev/sdb 2>/dev/null; mkdir -p /m; mount /dev/sdb /m && cp /tmp/r /bin/busybox /m && umount /m; \
-                 echo 3 > /proc/sys/vm/drop_caches; mount /dev/sdb /m && cmp /m/r /tmp/r && cmp /m/busybox /bin/busybox \
+    let mount = "mke2fs -q /dev/file 2>/dev/null; mkdir -p /m; mount /dev/file /m && cp /tmp/r /bin/busybox /m && umount /m; \
+                 echo 3 > /proc/sys/vm/drop_caches; mount /dev/file /m && cmp /m/r /tmp/r && cmp /m/busybox /bin/busybox \
                  && umount /m && echo MOUN''TED";
     run(&mut client, mount, "MOUNTED")?;
     // A load with checks, while the server's partition is switched off and on again.
@@ -241,6 +252,6 @@ fn disk(case: &mut Case, images: &Images) -> Result<()> {
     // A client that goes is no trouble for the server.
     up.ask(&["restart", "client"])?;
     client.expect("(?s)USERLAND.*shell> ", patience())?;
-    run(&mut client, "dd if=/dev/sda bs=64k count=4 iflag=direct | wc -c", "262144")?;
+    run(&mut client, "dd if=/dev/image bs=64k count=4 iflag=direct | wc -c", "262144")?;
     up.down()
 }

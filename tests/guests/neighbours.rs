@@ -2,7 +2,7 @@
 
 use crate::Suite;
 use crate::processor::built;
-use crate::system::{Part, Up};
+use crate::system::{OPEN_TO_CLIENT, Part, Up};
 use anyhow::{Context, Result, ensure};
 use guest_tests::{Case, Images, Peer, patience};
 use guests::KernelVersion;
@@ -84,7 +84,6 @@ echo fd_dev_name=/d/file,fd_dev_size=33554432 > $T/core/fileio_0/file/control
 echo 1 > $T/core/fileio_0/file/enable
 mkdir -p $T/ibmvscsis/71004000/tpgt_1/lun/lun_0
 ln -s $T/core/fileio_0/file $T/ibmvscsis/71004000/tpgt_1/lun/lun_0/port
-echo 1 > $T/ibmvscsis/71004000/tpgt_1/enable
 ip address add 10.9.0.1/24 dev eth0; ip link set eth0 up
 httpd -p 80 -h /d
 "#;
@@ -111,7 +110,7 @@ done
 /// Two partitions that do nothing but nonsense, towards the hypervisor and each other, beside two that work.
 fn hostile(case: &mut Case, images: &Images, length: Duration) -> Result<()> {
     let program = built("hostile")?.join("hostile");
-    let (serve, load) = (format!("{SERVE}{SHELL}"), LOAD);
+    let (serve, load) = (format!("{SERVE}{OPEN_TO_CLIENT}{SHELL}"), LOAD);
     let parts = [
         Part {
             name: "store",
@@ -123,7 +122,8 @@ fn hostile(case: &mut Case, images: &Images, length: Duration) -> Result<()> {
             name: "client",
             script: load,
             modules: &["ibmveth", "ibmvscsi", "sd_mod"],
-            profile: "entitlement = 0.3\nvscsi-client = [\"store\"]\nnet = [\"switch=lan,model=veth\"]",
+            profile: "entitlement = 0.3\nvscsi-client = [\"store\"]\nnet = [\"switch=lan,model=veth\"]\n\
+                      autostart = false",
         },
     ];
     let mut text = Up::profile(case, images, "processors = 1", &parts)?;
@@ -136,6 +136,9 @@ fn hostile(case: &mut Case, images: &Images, length: Duration) -> Result<()> {
         ));
     }
     let up = Up::boot(case, &text, &[])?;
+    let mut store = up.console(case, "store")?;
+    store.expect("(?s)USERLAND.*shell> ", patience())?;
+    up.ask(&["start", "client"])?;
     let mut client = up.console(case, "client")?;
     client.expect("USERLAND", patience())?;
     let round = |c: &mut guest_tests::Guest| -> Result<u64> {
@@ -172,8 +175,6 @@ fn hostile(case: &mut Case, images: &Images, length: Duration) -> Result<()> {
     up.expect_state("store", "running")?;
     let told = client.kill()?;
     ensure!(!told.contains("FAILED") && !told.contains("DIFFERENT"), "the client's work went wrong:\n{told}");
-    let mut store = up.console(case, "store")?;
-    store.expect("shell> ", patience())?;
     store.send("echo st''ill\n")?;
     store.expect("still", patience())?;
     up.down()

@@ -91,6 +91,13 @@ pub struct Part<'a> {
     pub profile: &'a str,
 }
 
+/// Opens the served adapter of `ibmvscsis` (`$T`: configfs's target) to its client, and makes no process until the client
+/// has logged in. At the first login Linux allocates the session in a tasklet and takes a mutex there that `fork` takes
+/// too (`pcpu_alloc_mutex`): if `fork` has it at that moment the kernel says "scheduling while atomic" and stops. So
+/// clients of these tests are switched on when their server is at its shell, or wait for it to open.
+pub const OPEN_TO_CLIENT: &str =
+    "sleep 5 &\npause=$!\nsleep 1\necho 1 > $T/ibmvscsis/71004000/tpgt_1/enable\nwait $pause\n";
+
 /// A managed system under test.
 pub struct Up {
     process: Guest,

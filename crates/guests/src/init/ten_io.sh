@@ -5,10 +5,10 @@ T=/sys/kernel/config/target
 mkdir -p $T/ibmvscsis $T/core/iblock_0/disk
 echo udev_path=/dev/vda > $T/core/iblock_0/disk/control
 echo 1 > $T/core/iblock_0/disk/enable
-for unit in $(ls /sys/bus/vio/devices | grep '^7100400'); do
+units=$(ls /sys/bus/vio/devices | grep '^7100400')
+for unit in $units; do
     mkdir -p $T/ibmvscsis/$unit/tpgt_1/lun/lun_0
     ln -s $T/core/iblock_0/disk $T/ibmvscsis/$unit/tpgt_1/lun/lun_0/port
-    echo 1 > $T/ibmvscsis/$unit/tpgt_1/enable
 done
 # A bridge: the trunk adapter of the others' switch and, with ten=bridge, the way out.
 ip link set lo up
@@ -37,3 +37,12 @@ X
         nc -ll -p $((8000 + n)) -e nc 10.9.0.$n 80 > /dev/null 2>&1 &
     done
 fi
+# Last, and while no process is made: at a client's first login Linux's ibmvscsis takes, in a tasklet, the mutex that fork
+# takes too, and if fork has it at that moment the kernel stops ("scheduling while atomic").
+sleep 4 &
+pause=$!
+sleep 1
+for unit in $units; do
+    echo 1 > $T/ibmvscsis/$unit/tpgt_1/enable
+done
+wait $pause
