@@ -17,6 +17,7 @@ mod matrix;
 mod neighbours;
 mod net;
 mod processor;
+mod served;
 mod share;
 mod stress;
 mod system;
@@ -141,6 +142,7 @@ fn run() -> Result<ExitCode> {
     neighbours::register(&mut suite);
     net::register(&mut suite);
     processor::register(&mut suite);
+    served::register(&mut suite);
     share::register(&mut suite);
     arithmetic::register(&mut suite);
     system::register(&mut suite);
