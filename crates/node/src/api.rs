@@ -160,4 +160,16 @@ pub struct PartitionStatus {
     pub dispatches: u64,
     /// Hypercalls.
     pub hypercalls: u64,
+    /// Bytes read from its disks.
+    #[serde(default)]
+    pub disk_read: u64,
+    /// Bytes written to its disks.
+    #[serde(default)]
+    pub disk_written: u64,
+    /// Bytes of frames that its network adapters received.
+    #[serde(default)]
+    pub net_received: u64,
+    /// Bytes of frames that its network adapters sent.
+    #[serde(default)]
+    pub net_sent: u64,
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use dispatch::{Seat, Shell, Usage};
 use partition::io::IoSlots;
 use partition::mem::Shared;
+use partition::meter::Meter;
 use partition::papr::PartitionConfig;
 use partition::{Accel, BootError, BootImages, Nvram, Outcome, Partition};
 
@@ -96,6 +97,7 @@ struct Life {
 struct Running {
     partition: Arc<Partition>,
     seat: Arc<Seat>,
+    meter: Arc<Meter>,
     since: Instant,
     memory: u64,
     cores: u32,
@@ -245,6 +247,8 @@ impl System {
         let images = std::mem::take(images);
         slots.cables = self.joints.cables(n, &self.profile);
         slots.vty_servers = self.joints.vty_servers(n);
+        let meter = Arc::<Meter>::default();
+        meter.attach(slots);
         let made = Partition::new(config.clone(), images, unit.terminal.console.clone(), nvram, slots);
         let partition = made.map_err(|e| give_back(e.to_string()))?;
         partition.set_accel(accel.clone());
@@ -253,7 +257,7 @@ impl System {
         let seat = Arc::new(seat.map_err(|e| give_back(e.to_string()))?);
         partition.take_seat(Some(seat.clone()));
         unit.terminal.set_reader(Arc::downgrade(&partition));
-        let running = Running { partition, seat, since: Instant::now(), memory, cores };
+        let running = Running { partition, seat, meter, since: Instant::now(), memory, cores };
         let keep = std::mem::replace(keep, Box::new(()));
         let finish = std::mem::replace(finish, Box::new(|| Ok(())));
         Ok((running, keep, finish))
@@ -473,6 +477,7 @@ impl System {
             dispatch::Sharing::Shared { entitled, weight } => (entitled, weight),
             dispatch::Sharing::Dedicated { .. } => (share.cores * dispatch::WHOLE, None),
         };
+        let traffic = running.as_ref().map(|r| r.meter.traffic()).unwrap_or_default();
         let hypercalls = |r: &Running| r.partition.calls().0.iter().map(|c| c.count).sum();
         PartitionStatus {
             number: unit.number,
@@ -497,6 +502,10 @@ impl System {
             donated_ns: usage.donated,
             dispatches: usage.dispatches,
             hypercalls: running.as_ref().map_or(0, hypercalls),
+            disk_read: traffic.read,
+            disk_written: traffic.written,
+            net_received: traffic.received,
+            net_sent: traffic.sent,
         }
     }
 }

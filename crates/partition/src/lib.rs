@@ -6,6 +6,7 @@ mod boot;
 mod env;
 mod firmware_disks;
 pub mod io;
+pub mod meter;
 mod platform;
 mod timer;
 mod vcpu;

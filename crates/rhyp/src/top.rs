@@ -46,6 +46,8 @@ struct Rates {
     donated: f64,
     dispatches: f64,
     hypercalls: f64,
+    disk: [f64; 2],
+    net: [f64; 2],
 }
 
 fn rates(before: &NodeStatus, now: &NodeStatus, p: &PartitionStatus) -> Rates {
@@ -59,6 +61,8 @@ fn rates(before: &NodeStatus, now: &NodeStatus, p: &PartitionStatus) -> Rates {
         donated: rate(|p| p.donated_ns),
         dispatches: rate(|p| p.dispatches) * 1e9,
         hypercalls: rate(|p| p.hypercalls) * 1e9,
+        disk: [rate(|p| p.disk_read) * 1e9, rate(|p| p.disk_written) * 1e9],
+        net: [rate(|p| p.net_received) * 1e9, rate(|p| p.net_sent) * 1e9],
     }
 }
 
@@ -78,7 +82,7 @@ fn table(before: &NodeStatus, now: &NodeStatus) -> String {
         idle(before, now)
     );
     out.push_str(&format!(
-        "{:<16} {:<8} {:<20} {:>8} {:>8} {:>8} {:>8} {:>10} {:>10} {:>7}  {}\n",
+        "{:<16} {:<8} {:<20} {:>8} {:>8} {:>8} {:>8} {:>10} {:>10} {:>9} {:>8} {:>7}  {}\n",
         "NAME",
         "STATE",
         "PROCESSORS",
@@ -88,13 +92,15 @@ fn table(before: &NodeStatus, now: &NodeStatus) -> String {
         "DONATED",
         "DISPATCH/S",
         "HCALLS/S",
+        "DISK MB/S",
+        "NET MB/S",
         "MEMORY",
         "WHY"
     ));
     for p in &now.partitions {
         let r = rates(before, now, p);
         let line = format!(
-            "{:<16} {:<8} {:<20} {:>8.3} {:>8.3} {:>8.3} {:>8.3} {:>10.0} {:>10.0} {:>7}  {}",
+            "{:<16} {:<8} {:<20} {:>8.3} {:>8.3} {:>8.3} {:>8.3} {:>10.0} {:>10.0} {:>9.1} {:>8.1} {:>7}  {}",
             p.name,
             p.phase.name(),
             given(p),
@@ -104,6 +110,8 @@ fn table(before: &NodeStatus, now: &NodeStatus) -> String {
             r.donated,
             r.dispatches,
             r.hypercalls,
+            r.disk.iter().sum::<f64>() / 1e6,
+            r.net.iter().sum::<f64>() / 1e6,
             Bytes(p.memory).to_string(),
             p.why
         );
@@ -122,7 +130,8 @@ fn json(before: &NodeStatus, now: &NodeStatus) -> String {
             serde_json::json!({
                 "name": p.name, "state": p.phase.name(), "why": p.why, "consumed": r.consumed, "surplus": r.surplus,
                 "waiting": r.waited, "donated": r.donated, "dispatches": r.dispatches,
-                "hypercalls": r.hypercalls, "memory": p.memory,
+                "hypercalls": r.hypercalls, "disk-read": r.disk[0], "disk-written": r.disk[1],
+                "net-received": r.net[0], "net-sent": r.net[1], "memory": p.memory,
             })
         })
         .collect();
