@@ -29,6 +29,13 @@ impl Port for Nowhere {
     fn send(&self, frame: &[u8], offload: Offload) {
         net::finish::finish(frame, offload, &mut |_| {});
     }
+    fn room(&self) {}
+    fn takes_offloads(&self) -> bool {
+        false
+    }
+    fn trunk(&self) -> Option<u8> {
+        None
+    }
 }
 
 /// A descriptor that is more often good than bad.

@@ -40,6 +40,13 @@ impl Port for Network {
         *self.0.lock().unwrap() = Some(nic);
     }
     fn send(&self, _: &[u8], _: Offload) {}
+    fn room(&self) {}
+    fn takes_offloads(&self) -> bool {
+        false
+    }
+    fn trunk(&self) -> Option<u8> {
+        None
+    }
 }
 
 fn disk() -> Arc<dyn Disk> {

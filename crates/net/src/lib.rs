@@ -44,7 +44,8 @@ pub enum Gso {
     Tcp6,
 }
 
-/// An adapter, as a network hands frames to it; called on the network's threads.
+/// An adapter, as a network hands frames to it; called on the network's threads. No method has a default, so that who
+/// stands in front of another adapter cannot forget to pass one on.
 pub trait Nic: Send + Sync {
     /// Takes a frame. `false`: no room; the network drops it, or holds it back until [`Port::room`] is called.
     /// A frame that the adapter does not want, now or ever, counts as taken.
@@ -53,15 +54,13 @@ pub trait Nic: Send + Sync {
     fn takes_offloads(&self) -> bool;
     /// A batch has been handed over: whoever held an interrupt back raises it now. Every network calls this after one
     /// or more frames, on the same thread.
-    fn done(&self) {}
+    fn done(&self);
     /// The address the adapter has now, or none if it takes frames of any address (a bridge to somewhere else).
-    fn mac(&self) -> Option<[u8; 6]> {
-        None
-    }
+    fn mac(&self) -> Option<[u8; 6]>;
 }
 
 /// The end of a network that an adapter is plugged into. When the last reference goes, threads and child processes
-/// behind it end.
+/// behind it end. No method has a default, as with [`Nic`].
 pub trait Port: Send + Sync {
     /// Plugs the adapter in; frames begin to arrive. The port does not keep the adapter alive.
     fn connect(&self, nic: Arc<dyn Nic>);
@@ -69,13 +68,9 @@ pub trait Port: Send + Sync {
     /// segmentation may be left to do in any frame: what the network cannot hand on, the port does itself.
     fn send(&self, frame: &[u8], offload: Offload);
     /// The adapter has room again after it refused a frame.
-    fn room(&self) {}
+    fn room(&self);
     /// Whether checksum and segmentation left to do cost nothing here.
-    fn takes_offloads(&self) -> bool {
-        false
-    }
+    fn takes_offloads(&self) -> bool;
     /// The priority of a trunk adapter: what matches no address of a switch goes to the one with the lowest.
-    fn trunk(&self) -> Option<u8> {
-        None
-    }
+    fn trunk(&self) -> Option<u8>;
 }

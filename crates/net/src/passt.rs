@@ -199,6 +199,9 @@ impl Port for Passt {
     fn takes_offloads(&self) -> bool {
         true
     }
+    fn trunk(&self) -> Option<u8> {
+        None
+    }
 }
 
 #[cfg(test)]

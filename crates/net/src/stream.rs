@@ -260,6 +260,10 @@ impl Port for Stream {
     fn takes_offloads(&self) -> bool {
         self.inner.peer == Peer::Passt
     }
+
+    fn trunk(&self) -> Option<u8> {
+        None
+    }
 }
 
 impl Inner {

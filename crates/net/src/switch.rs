@@ -301,6 +301,10 @@ impl Nic for Outward {
     fn takes_offloads(&self) -> bool {
         true
     }
+    fn done(&self) {}
+    fn mac(&self) -> Option<[u8; 6]> {
+        None
+    }
 }
 
 /// The switch, as the outside sees it.
@@ -315,6 +319,10 @@ impl Nic for Inward {
     }
     fn takes_offloads(&self) -> bool {
         true
+    }
+    fn done(&self) {}
+    fn mac(&self) -> Option<[u8; 6]> {
+        None
     }
 }
 

@@ -172,6 +172,10 @@ impl Port for Tap {
     fn takes_offloads(&self) -> bool {
         true
     }
+
+    fn trunk(&self) -> Option<u8> {
+        None
+    }
 }
 
 impl Inner {

@@ -157,30 +157,50 @@ mod tests {
     }
 
     #[derive(Default)]
-    struct Wire(Mutex<Option<Arc<dyn Nic>>>);
+    struct Wire {
+        nic: Mutex<Option<Arc<dyn Nic>>>,
+        rooms: AtomicU64,
+        last: Mutex<Offload>,
+    }
     impl Port for Wire {
         fn connect(&self, nic: Arc<dyn Nic>) {
-            *self.0.lock().unwrap() = Some(nic);
+            *self.nic.lock().unwrap() = Some(nic);
         }
         fn send(&self, frame: &[u8], offload: Offload) {
+            *self.last.lock().unwrap() = offload;
             // What is sent comes back.
-            self.0.lock().unwrap().as_ref().unwrap().deliver(frame, offload);
+            self.nic.lock().unwrap().as_ref().unwrap().deliver(frame, offload);
         }
         fn trunk(&self) -> Option<u8> {
             Some(3)
         }
+        fn room(&self) {
+            self.rooms.fetch_add(1, Relaxed);
+        }
+        fn takes_offloads(&self) -> bool {
+            true
+        }
     }
 
-    struct Full(bool);
+    #[derive(Default)]
+    struct Full {
+        full: bool,
+        batches: AtomicU64,
+        last: Mutex<Offload>,
+    }
     impl Nic for Full {
-        fn deliver(&self, _: &[u8], _: Offload) -> bool {
-            !self.0
+        fn deliver(&self, _: &[u8], offload: Offload) -> bool {
+            *self.last.lock().unwrap() = offload;
+            !self.full
         }
         fn takes_offloads(&self) -> bool {
             true
         }
         fn mac(&self) -> Option<[u8; 6]> {
             Some([2; 6])
+        }
+        fn done(&self) {
+            self.batches.fetch_add(1, Relaxed);
         }
     }
 
@@ -205,15 +225,21 @@ mod tests {
         disk.submit(Op::Write { offset: 0, from: pieces(1024) }, Box::new(|r| r.unwrap()));
         assert_eq!((disk.size(), disk.read_only()), (1 << 20, true));
         let port = &slots.nics[0].port;
-        let full: Arc<dyn Nic> = Arc::new(Full(true));
+        let full = Arc::new(Full { full: true, ..Full::default() });
         port.connect(full.clone());
-        port.send(&[0; 60], Offload::default());
-        let seen = wire.0.lock().unwrap().clone().unwrap();
-        assert_eq!((seen.mac(), seen.takes_offloads(), port.trunk()), (Some([2; 6]), true, Some(3)));
+        let offload = Offload { checksum: Some((34, 16)), ..Offload::default() };
+        port.send(&[0; 60], offload);
+        port.room();
+        let seen = wire.nic.lock().unwrap().clone().unwrap();
+        seen.done();
+        assert_eq!((seen.mac(), seen.takes_offloads()), (Some([2; 6]), true));
+        assert_eq!((port.trunk(), port.takes_offloads()), (Some(3), true));
+        assert_eq!((wire.rooms.load(Relaxed), full.batches.load(Relaxed)), (1, 1));
+        assert_eq!((*wire.last.lock().unwrap(), *full.last.lock().unwrap()), (offload, offload));
         assert_eq!(meter.traffic(), Traffic { read: 512, written: 1024, received: 0, sent: 60 });
         drop(full);
         assert_eq!(seen.mac(), None, "the port does not keep the adapter alive");
-        let other: Arc<dyn Nic> = Arc::new(Full(false));
+        let other: Arc<dyn Nic> = Arc::new(Full::default());
         port.connect(other.clone());
         port.send(&[0; 100], Offload::default());
         assert_eq!(meter.traffic(), Traffic { read: 512, written: 1024, received: 100, sent: 160 });

@@ -45,6 +45,9 @@ impl Port for TestPort {
     fn trunk(&self) -> Option<u8> {
         self.trunk
     }
+    fn takes_offloads(&self) -> bool {
+        false
+    }
 }
 
 struct Bench {

@@ -25,6 +25,12 @@ impl Port for Mirror {
     fn room(&self) {
         self.rooms.fetch_add(1, Ordering::SeqCst);
     }
+    fn takes_offloads(&self) -> bool {
+        false
+    }
+    fn trunk(&self) -> Option<u8> {
+        None
+    }
 }
 
 fn adapter(pairs: u16) -> (Arc<Mirror>, Arc<dyn VirtioDevice>) {
