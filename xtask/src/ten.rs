@@ -223,9 +223,10 @@ fn theirs(dir: &Path) -> Result<Taken> {
         q.arg("-initrd").arg(dir.join("part.gz")).arg("-append").arg(format!("console=hvc0 quiet ten={n}"));
         q.args(["-device", "spapr-vscsi,id=s", "-device", "scsi-hd,bus=s.0,drive=d", "-drive"]);
         q.arg(format!("if=none,id=d,format=raw,file={}", disk.display()));
+        // Its own addresses are not those of the guests: else it takes 10.9.0.2 and 10.9.0.3 for itself.
         let port = 8000 + n;
         q.arg("-netdev")
-            .arg(format!("user,id=n,net=10.9.0.0/24,hostfwd=tcp:127.0.0.1:{port}-10.9.0.{n}:80"))
+            .arg(format!("user,id=n,net=10.9.0.0/24,host=10.9.0.253,dns=10.9.0.252,hostfwd=tcp:127.0.0.1:{port}-10.9.0.{n}:80"))
             .args(["-device", "spapr-vlan,netdev=n"]);
         all.0.push(q.stdin(Stdio::null()).spawn().context(QEMU)?);
         at.push(format!("127.0.0.1:{port}"));

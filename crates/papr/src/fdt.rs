@@ -251,6 +251,10 @@ fn cpu(tree: &mut DeviceTree, cpus: NodeId, config: &PartitionConfig, core: u32)
         // log2 of the page size, and in the top three bits what `tlbie` calls it.
         let encodings = [12, 5 << 29 | 16, 1 << 29 | 21, 2 << 29 | 30];
         tree.set_u32s(node, "ibm,processor-radix-AP-encodings", &encodings);
+        let bits = pid_bits(config.memory);
+        if bits < PID_BITS {
+            tree.set_u32(node, "ibm,mmu-pid-bits", bits);
+        }
     }
     tree.set_u32s(node, "ibm,ppc-interrupt-server#s", &threads);
     let global: Vec<u32> = threads.iter().flat_map(|&t| [t, 0]).collect();
@@ -306,6 +310,16 @@ fn pa_features(level: Level, radix: bool) -> Vec<u8> {
     let mut value = vec![bits.len() as u8, 0];
     value.extend(bits);
     value
+}
+
+/// Bits of a process identifier of these processors.
+const PID_BITS: u32 = 20;
+
+/// As many of them as a small partition shall use: Linux makes a table of 16 bytes for each identifier there can be, in
+/// memory of its own, and 16 MiB would be an eighth of the smallest partitions. 1/128 of the memory is enough: no process
+/// does with 2 KiB.
+fn pid_bits(memory: u64) -> u32 {
+    (memory / 128 / 16).max(1).ilog2().clamp(14, PID_BITS)
 }
 
 fn memory(tree: &mut DeviceTree, config: &PartitionConfig) {

@@ -119,3 +119,13 @@ fn slof_finds_its_way() {
     assert_eq!(t.prop(chosen, "linux,initrd-start").unwrap(), 0x300_0000u32.to_be_bytes());
     assert_eq!(t.prop(chosen, "linux,initrd-end").unwrap(), 0x300_1234u32.to_be_bytes());
 }
+
+#[test]
+fn small_partitions_have_small_tables_of_processes() {
+    let bits = |mib: u64| pid_bits(mib << 20);
+    assert_eq!((bits(0), bits(64), bits(128), bits(2048), bits(1 << 20)), (14, 15, 16, 20, 20));
+    for (memory, told) in [(128 << 20, true), (2 << 30, false)] {
+        let p = TestPlatform::new(PartitionConfig { memory, ..config("power9") });
+        assert_eq!(tree(&p).to_dts().contains("ibm,mmu-pid-bits"), told);
+    }
+}
