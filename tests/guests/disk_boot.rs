@@ -46,7 +46,10 @@ pub fn add(suite: &mut Suite) {
     }
 }
 
-/// The image all tests share: `$RHYP_DEBIAN`, else made by the first that needs it.
+/// What of Debian the shared image has for the tests, beside what every image has.
+const PACKAGES: &str = "fio,iperf3,openssh-client,targetcli-fb";
+
+/// The image all tests share: `$RHYP_DEBIAN` (with [`PACKAGES`]), else made by the first that needs it.
 pub fn image(case: &mut Case) -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("RHYP_DEBIAN") {
         return Ok(path.into());
@@ -58,7 +61,7 @@ pub fn image(case: &mut Case) -> Result<PathBuf> {
     }
     let path = case.file("none", b"")?.with_file_name("shared-debian.qcow2");
     let mut arguments: Vec<OsString> = vec!["image".into(), path.clone().into()];
-    arguments.extend(["--force", "--size", "4G"].map(OsString::from));
+    arguments.extend(["--force", "--size", "4G", "--packages", PACKAGES].map(OsString::from));
     let mut maker = case.start(&arguments)?;
     let status = maker.wait(patience() * 4)?;
     ensure!(status.success(), "rhyp image: {status}: {}", maker.stderr());

@@ -14,6 +14,7 @@ mod installer;
 mod joints;
 mod life;
 mod matrix;
+mod mixed;
 mod neighbours;
 mod net;
 mod processor;
@@ -140,6 +141,7 @@ fn run() -> Result<ExitCode> {
     stress::register(&mut suite);
     matrix::register(&mut suite);
     neighbours::register(&mut suite);
+    mixed::register(&mut suite);
     net::register(&mut suite);
     processor::register(&mut suite);
     served::register(&mut suite);

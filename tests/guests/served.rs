@@ -1,15 +1,201 @@
 //! Disks that one partition serves to another, beyond what `joints` has: a whole Debian on one, checks under load, and a
 //! server that means ill.
 
-use crate::Suite;
 use crate::processor::built;
-use crate::system::{Part, Up};
-use anyhow::{Result, ensure};
-use guest_tests::{Case, Images, Peer, patience};
+use crate::system::{OPEN_TO_CLIENT, Part, Up};
+use crate::{Suite, disk_boot};
+use anyhow::{Context, Result, ensure};
+use guest_tests::{Case, Guest, Images, Peer, patience};
+use guests::KernelVersion;
+use std::time::Duration;
 
 /// Adds the tests of this file. They are about rhyp alone.
 pub fn register(suite: &mut Suite) {
     suite.add_for(Peer::Rhyp, "served::a_server_that_steals_gets_nothing", true, thief);
+    let seconds = std::env::var("RHYP_FIO_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(300);
+    suite.add_for(Peer::Rhyp, "served::a_debian_on_a_served_disk", false, move |case, images| {
+        debian(case, images, Duration::from_secs(seconds))
+    });
+}
+
+/// Linux's target: a whole disk of the host's, and a file and a loop device on another, which outlive the server. What a
+/// client was told is written is on the host's disk: the file is written through, and the loop device goes past the
+/// server's page cache.
+const STORE: &str = r#"
+mkdir /d
+mount -t ext4 /dev/vdb /d 2>/dev/null || {
+    mke2fs /dev/vdb > /dev/null
+    mount -t ext4 /dev/vdb /d
+    dd if=/dev/zero of=/d/file bs=1M count=96 2>/dev/null
+    dd if=/dev/zero of=/d/loop bs=1M count=64 2>/dev/null
+    sync
+}
+/sbin/losetup --direct-io=on /dev/loop0 /d/loop
+mount -t configfs none /sys/kernel/config
+T=/sys/kernel/config/target
+mkdir -p $T/ibmvscsis $T/core/iblock_0/disk $T/core/fileio_0/file $T/core/iblock_1/loop
+echo udev_path=/dev/vda > $T/core/iblock_0/disk/control
+echo fd_dev_name=/d/file,fd_dev_size=100663296 > $T/core/fileio_0/file/control
+echo udev_path=/dev/loop0 > $T/core/iblock_1/loop/control
+U=71004000
+mkdir -p $T/ibmvscsis/$U/tpgt_1
+n=0
+for d in iblock_0/disk fileio_0/file iblock_1/loop; do
+    echo 1 > $T/core/$d/enable
+    mkdir $T/ibmvscsis/$U/tpgt_1/lun/lun_$n
+    ln -s $T/core/$d $T/ibmvscsis/$U/tpgt_1/lun/lun_$n/port
+    n=$((n+1))
+done
+"#;
+
+/// Finds the disk with Debian among those that the server has, in whatever order they come, and goes on there.
+const ROOT: &str = r#"
+until [ "$(ls -d /sys/block/sd* 2>/dev/null | wc -l)" = 3 ]; do
+    for h in /sys/class/scsi_host/*/scan; do echo '- - -' > $h; done
+    sleep 0.5
+done
+mkdir /new
+for disk in sda sdb sdc; do
+    [ -b /dev/${disk}2 ] && mount -t ext4 /dev/${disk}2 /new
+done
+exec switch_root /new /sbin/init
+"#;
+
+/// Debian with all that is its own on a disk which Linux serves in another partition; then checks by fio of a file and of
+/// a loop device there, and the same while the server's partition is switched off, and dies, and comes back.
+fn debian(case: &mut Case, images: &Images, length: Duration) -> Result<()> {
+    let image = disk_boot::image(case)?;
+    let disk = case.file("qcow2", &[])?;
+    std::fs::copy(image, &disk)?;
+    let data = case.file("img", &[])?;
+    std::fs::File::options().write(true).open(&data)?.set_len(256 << 20)?;
+    let newest = images.kernel(KernelVersion::V6_12).context("Debian's 6.12 kernel is missing")?;
+    let modules = [
+        "virtio_blk",
+        "loop",
+        "ext4",
+        "crc32c_generic",
+        "ibmvscsis",
+        "target_core_iblock",
+        "target_core_file",
+        "configfs",
+    ];
+    let store = images
+        .userland(&format!("{STORE}{OPEN_TO_CLIENT}{SHELL}"))
+        .programs(&images.tools()?, &["sbin/losetup"])?
+        .modules(newest, &modules)?;
+    let store_initrd = case.file("initrd", &[])?;
+    store.write(&store_initrd)?;
+    let own = images.kernel(KernelVersion::V6_1).context("Debian's 6.1 kernel is missing")?;
+    let client = images.userland(ROOT).modules(own, &["ibmvscsi", "sd_mod", "ext4", "crc32c_generic"])?;
+    let client_initrd = case.file("initrd", &[])?;
+    client.write(&client_initrd)?;
+    let store = format!(
+        "number = 5\nentitlement = 0.5\nvscsi-server = [\"debian\"]\ndisk = [\"{}\", \"{},format=raw\"]",
+        disk.display(),
+        data.display()
+    );
+    let client = "entitlement = 0.5\nvscsi-client = [\"store\"]\nautostart = false";
+    let text = format!(
+        "[node]\nprocessors = 2\n{}{}",
+        Up::section("store", &newest.vmlinux, &store_initrd, &store).replace("256M", "512M"),
+        Up::section("debian", &own.vmlinux, &client_initrd, client).replace("256M", "1G"),
+    );
+    let up = Up::boot(case, &text, &[])?;
+    let mut store = up.console(case, "store")?;
+    store.expect("(?s)USERLAND.*shell> ", patience())?;
+    up.ask(&["start", "debian"])?;
+    let mut debian = up.console(case, "debian")?;
+    log_in(&mut debian)?;
+    let state = ask(&mut debian, "systemctl is-system-running --wait; findmnt -no SOURCE /", patience())?;
+    ensure!(state.contains("running") && state.contains("/dev/sd"), "{state}");
+    // By what they hold: their names say nothing.
+    let find = "for d in sda sdb sdc; do case $(cat /sys/block/$d/size) in 196608) ln -sf $d /dev/file ;; \
+                131072) ln -sf $d /dev/memory ;; esac; done; ls /dev/file /dev/memory | wc -l";
+    ensure!(ask(&mut debian, find, patience())?.trim() == "2", "the disks are not there");
+    let fio = |seconds: u64| {
+        let one = |name: &str, size: &str| format!("--name={name} --filename=/dev/{name} --size={size}");
+        format!(
+            "fio --rw=randrw --bs=16k --direct=1 --ioengine=libaio --iodepth=8 --verify=crc32c --verify_fatal=1 \
+             --verify_backlog=256 --time_based --runtime={seconds} --eta=never --output=/tmp/fio {} {}; echo FIO $?; \
+             grep -E 'err=|IOPS=' /tmp/fio",
+            one("file", "96m"),
+            one("memory", "64m")
+        )
+    };
+    let told = ask(&mut debian, &fio(length.as_secs()), patience() + 2 * length)?;
+    ensure!(told.contains("FIO 0") && told.matches("err= 0").count() == 2, "{told}");
+    eprintln!("{} s of checks:\n{told}", length.as_secs());
+    // The same with a server that goes and comes.
+    let done = |debian: &mut Guest| -> Result<u64> {
+        let count = "awk '{ n += $1 + $5 } END { printf \"DONE-%d.\\n\", n }' /sys/block/sd[abc]/stat";
+        debian.send(&format!("{count}\n"))?;
+        Ok(debian.expect(r"DONE-(\d+)\.", patience())?[1].parse()?)
+    };
+    debian.send(&format!("({}; echo OV''ER) > /tmp/told 2>&1 &\n", fio(90)))?;
+    let start = done(&mut debian)?;
+    let wait_for = |debian: &mut Guest, more: u64| -> Result<u64> {
+        let from = done(debian)?;
+        let deadline = std::time::Instant::now() + patience();
+        loop {
+            let now = done(debian)?;
+            if now >= from + more {
+                return Ok(now);
+            }
+            ensure!(std::time::Instant::now() < deadline, "{more} requests more are not done");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    };
+    wait_for(&mut debian, 200)?;
+    for dies in [false, true] {
+        if dies {
+            store.send("echo c > /proc/sysrq-trigger\n")?;
+            up.expect_state("store", "died")?;
+        } else {
+            up.ask(&["stop", "store", "--now"])?;
+            up.expect_state("store", "stopped")?;
+        }
+        let stood = done(&mut debian)?;
+        std::thread::sleep(Duration::from_secs(5));
+        let still = done(&mut debian)?;
+        ensure!(stood == still, "{} requests were done without a server", still - stood);
+        up.ask(&["start", "store"])?;
+        store.expect("(?s)USERLAND.*shell> ", patience())?;
+        wait_for(&mut debian, 200)?;
+    }
+    let told =
+        ask(&mut debian, "until grep -q OVER /tmp/told; do sleep 0.5; done; cat /tmp/told", patience())?;
+    ensure!(told.contains("FIO 0") && told.matches("err= 0").count() == 2, "{told}");
+    eprintln!("{} requests, with a server that went twice:\n{told}", done(&mut debian)? - start);
+    let state = ask(
+        &mut debian,
+        "systemctl is-system-running; touch /root/here && sync && echo SYN''CED",
+        patience(),
+    )?;
+    ensure!(state.contains("running") && state.contains("SYNCED"), "{state}");
+    debian.send("poweroff\n")?;
+    up.expect_state("debian", "powered off")?;
+    up.down()
+}
+
+/// Logs in at the console of [`disk_boot::image`], to a shell that echoes nothing and asks for nothing.
+pub fn log_in(guest: &mut Guest) -> Result<()> {
+    guest.expect("login: ", patience() * 3)?;
+    guest.send("root\n")?;
+    guest.expect("root@debian:", patience())?;
+    guest.send("exec sh\n")?;
+    guest.expect("# ", patience())?;
+    guest.send("stty -echo; set +m; PS1=; echo REA''DY\n")?;
+    guest.expect("READY", patience())?;
+    Ok(())
+}
+
+/// What a command prints at root's shell.
+pub fn ask(guest: &mut Guest, command: &str, limit: Duration) -> Result<String> {
+    // The command line itself does not match: the marks are put together by the shell.
+    guest.send(&format!("echo BEG''IN; {command}; echo EN''D\n"))?;
+    let found = guest.expect(r"BEGIN\r?\n((?s).*?)END\r?\n", limit)?;
+    found.get(1).cloned().context("no answer")
 }
 
 /// The end of every script: a shell.
