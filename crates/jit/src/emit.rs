@@ -544,6 +544,19 @@ impl<'a> Emit<'a> {
         self.l.exits.push(ExitPoint { rel: rel as i32, jump: jump as u32, page: page as u32, stub: 0 });
     }
 
+    /// The branch at `site` leaves for the run loop, at `rel`, as when an exit was taken often.
+    #[cfg(feature = "tier2")]
+    pub(crate) fn hot_exit(&mut self, site: usize, rel: i64) {
+        let id = (self.first_exit + self.l.exits.len()) as u32;
+        self.a.here(site);
+        self.a.movi32(RAX, id | thunk::leave::HOT as u32);
+        self.a.jmp_to(self.thunks.leave);
+        // What is linked is never reached.
+        let jump = self.a.jmp();
+        let stub = self.a.pos as u32;
+        self.l.exits.push(ExitPoint { rel: rel as i32, jump: jump as u32, page: 0, stub });
+    }
+
     /// How the exits made so far leave when they can't go on.
     pub(crate) fn stubs(&mut self) {
         for n in 0..self.l.stubs.len() {

@@ -48,21 +48,25 @@ pub mod slot {
     pub const RESULT: usize = 14;
     /// A place for a word of a few instructions.
     pub const SCRATCH: usize = 15;
-    /// The second tier's windows, three words each, from here on.
-    #[cfg(feature = "tier2")]
-    pub const WINDOWS: usize = 16;
-    /// How many of them.
-    #[cfg(feature = "tier2")]
-    pub const WINDOW_COUNT: usize = 16;
     /// Where the last note of [`RETURNS`] is, 16 times its number.
-    pub const TOP: usize = 64;
-    /// [`mem::Tlb::generation`] of the notes in [`RETURNS`].
-    pub const GENERATION: usize = 65;
+    pub const TOP: usize = 16;
+    /// [`mem::Tlb::generation`] of the notes in [`RETURNS`] and of the second tier's windows.
+    pub const GENERATION: usize = 17;
     /// Notes of the last calls, in a ring: what is returned to, and the code to go on with then. They hold in the present
     /// mode, while the TLB forgets nothing and no code is dropped.
-    pub const RETURNS: usize = 66;
+    pub const RETURNS: usize = 18;
     /// How many of them.
     pub const NOTES: usize = 16;
+    /// Which region of the second tier has the windows of each bank; 0: none has. They hold as long as the notes do.
+    pub const OWNERS: usize = RETURNS + 2 * NOTES;
+    /// Banks of windows.
+    pub const BANKS: usize = 4;
+    /// The windows, three words each, bank by bank.
+    #[cfg(feature = "tier2")]
+    pub const WINDOWS: usize = OWNERS + BANKS;
+    /// How many of them there are in a bank.
+    #[cfg(feature = "tier2")]
+    pub const WINDOW_COUNT: usize = 16;
 }
 
 /// Displacement off rbp of a byte of [`arch::CpuState`].
@@ -123,12 +127,35 @@ pub struct Thunks {
     pub field: [usize; 2],
     /// 16-byte constants, see [`consts`].
     pub consts: usize,
-    /// Call with rdi = state + BIAS, rsi = effective address, rdx = kind of access: enters the TLB if that can be
-    /// done; changes no register.
-    pub fill: usize,
+    /// Call with rdi = state + BIAS, an effective address in [`slot::RESULT`] and an [`Ask`] in [`slot::SCRATCH`]: enters the
+    /// TLB if that can be done, and has the window show the page; changes no register.
+    #[cfg(feature = "tier2")]
+    pub window: usize,
     /// See [`piece`].
     #[cfg(feature = "tier2")]
     pub pieces: [usize; piece::ALL.len()],
+}
+
+/// What [`Thunks::window`] is to do.
+#[cfg(feature = "tier2")]
+#[derive(Clone, Copy, Debug)]
+pub struct Ask {
+    /// Bytes of the access, at most 512. They are in one page, or else nothing is found.
+    pub len: u32,
+    /// It stores.
+    pub write: bool,
+    /// The window's first word, 0: none.
+    pub word: u32,
+    /// What the window's limit becomes if the page is found, else it becomes 0.
+    pub limit: u32,
+}
+
+#[cfg(feature = "tier2")]
+impl Ask {
+    /// As 32 bits.
+    pub fn packed(self) -> u32 {
+        (self.len - 1) & 511 | (self.write as u32) << 10 | self.word << 11 | self.limit << 19
+    }
 }
 
 /// Operations of the host that the second tier's compiler does not know. Call with rdi = state + BIAS, operands in
@@ -136,8 +163,17 @@ pub struct Thunks {
 #[cfg(feature = "tier2")]
 pub mod piece {
     /// Whether of doublewords, and opcode.
-    pub const ALL: [(bool, u8); 5] =
-        [(false, 0x47), (false, 0x45), (false, 0x46), (true, 0x47), (true, 0x45)];
+    pub const ALL: [(bool, u8); 9] = [
+        (false, 0x47),
+        (false, 0x45),
+        (false, 0x46),
+        (true, 0x47),
+        (true, 0x45),
+        (false, 0xdc),
+        (false, 0xdd),
+        (false, 0xde),
+        (false, 0xdf),
+    ];
     /// Words shifted left by those of the second operand.
     pub const SHL_W: usize = 0;
     /// To the right.
@@ -148,6 +184,14 @@ pub mod piece {
     pub const SHL_D: usize = 3;
     /// To the right.
     pub const SHR_D: usize = 4;
+    /// A round of AES, bytes in the host's order.
+    pub const CIPHER: usize = 5;
+    /// The last one.
+    pub const CIPHER_LAST: usize = 6;
+    /// A round of the inverse as the host has it: the key is added last.
+    pub const NCIPHER: usize = 7;
+    /// The last one.
+    pub const NCIPHER_LAST: usize = 8;
 }
 
 /// Constants of shuffles, in the order of `Thunks::consts`.
@@ -298,22 +342,17 @@ pub fn emit(a: &mut Asm) -> Thunks {
     a.patch(leaves, after);
     a.ret();
     align(a);
-    t.fill = a.pos;
-    let all = [RAX, RCX, RDX, RSI, RDI, R(8), R(9), R(10), R(11)];
-    all.iter().for_each(|&r| a.push(r));
-    a.alui(Alu::Sub, true, RSP, 256);
-    (0..16u8).for_each(|n| a.xstore(m(RSP, 16 * n as i32), X(n)));
-    a.load(RDI, M { base: RDI, ..engine(slot::RUN) });
-    a.movi(RAX, fill as *const () as u64);
-    a.call_r(RAX);
-    (0..16u8).for_each(|n| a.xload(X(n), m(RSP, 16 * n as i32)));
-    a.alui(Alu::Add, true, RSP, 256);
-    all.iter().rev().for_each(|&r| a.pop(r));
-    a.ret();
+    #[cfg(feature = "tier2")]
+    {
+        t.window = window(a);
+    }
     #[cfg(feature = "tier2")]
     if std::arch::is_x86_feature_detected!("avx2") {
         for (n, &(wide, op)) in piece::ALL.iter().enumerate() {
             align(a);
+            if op >= 0xdc && !std::arch::is_x86_feature_detected!("aes") {
+                continue;
+            }
             t.pieces[n] = a.pos;
             // Below the stack pointer nothing else comes by.
             a.xstore(m(RSP, -24), X(0));
@@ -325,6 +364,87 @@ pub fn emit(a: &mut Asm) -> Thunks {
     }
     align(a);
     t
+}
+
+/// [`Thunks::window`]
+#[cfg(feature = "tier2")]
+fn window(a: &mut Asm) -> usize {
+    let fill_at = a.pos;
+    // rsi: the address, rdx: kind of access.
+    let all = [RAX, RCX, RDX, RSI, RDI, R(8), R(9), R(10), R(11)];
+    all.iter().for_each(|&r| a.push(r));
+    // rsp is aligned to 16 here.
+    a.alui(Alu::Sub, true, RSP, 264);
+    (0..16u8).for_each(|n| a.xstore(m(RSP, 16 * n as i32), X(n)));
+    a.load(RDI, M { base: RDI, ..engine(slot::RUN) });
+    a.movi(RAX, fill as *const () as u64);
+    a.call_r(RAX);
+    (0..16u8).for_each(|n| a.xload(X(n), m(RSP, 16 * n as i32)));
+    a.alui(Alu::Add, true, RSP, 264);
+    all.iter().rev().for_each(|&r| a.pop(r));
+    a.ret();
+    while a.pos % 16 != 0 {
+        a.b(0xcc);
+    }
+    let at = a.pos;
+    let word = |n: usize| M { base: RDI, ..engine(n) };
+    let saved = [RAX, RCX, RDX, RSI];
+    saved.iter().for_each(|&r| a.push(r));
+    a.load(RSI, word(slot::RESULT));
+    a.load32(RCX, word(slot::SCRATCH));
+    a.mov32(RDX, RCX);
+    a.alui(Alu::And, false, RDX, 511);
+    a.alu(Alu::Add, true, RDX, RSI);
+    a.alui(Alu::And, true, RDX, -4096);
+    a.mov(RAX, RSI);
+    a.alui(Alu::And, true, RAX, -4096);
+    a.alu(Alu::Cmp, true, RAX, RDX);
+    let crosses = a.jcc(Cc::Ne);
+    a.shi(Sh::Shr, false, RAX, (mem::PAGE_SHIFT - ENTRY.trailing_zeros()) as u8);
+    a.alui(Alu::And, false, RAX, ((1 << mem::TLB_BITS) - 1) * ENTRY);
+    // The tables of loads and stores are words side by side.
+    a.shi(Sh::Shr, false, RCX, 10);
+    a.alui(Alu::And, false, RCX, 1);
+    a.alum(Alu::Add, true, RAX, M { index: Some((RCX, 3)), ..word(slot::DATA[0]) });
+    a.alum(Alu::Cmp, true, RDX, m(RAX, TAG));
+    let miss = a.jcc(Cc::Ne);
+    let found = a.pos;
+    a.load(RSI, m(RAX, ADDEND));
+    a.load32(RCX, word(slot::SCRATCH));
+    a.mov32(RAX, RCX);
+    a.shi(Sh::Shr, false, RCX, 11);
+    a.alui(Alu::And, false, RCX, 255);
+    let none = a.jcc(Cc::E);
+    a.shi(Sh::Shr, false, RAX, 19);
+    let part = |k: usize| M { index: Some((RCX, 3)), ..word(k) };
+    a.store(part(0), RDX, 8);
+    a.store(part(1), RSI, 8);
+    a.store(part(2), RAX, 8);
+    a.here(none);
+    let done = a.pos;
+    saved.iter().rev().for_each(|&r| a.pop(r));
+    a.ret();
+    a.here(miss);
+    a.mov(RAX, RDX);
+    a.mov32(RDX, RCX);
+    a.call_to(fill_at);
+    a.mov(RDX, RAX);
+    a.shi(Sh::Shr, false, RAX, (mem::PAGE_SHIFT - ENTRY.trailing_zeros()) as u8);
+    a.alui(Alu::And, false, RAX, ((1 << mem::TLB_BITS) - 1) * ENTRY);
+    a.alum(Alu::Add, true, RAX, M { index: Some((RCX, 3)), ..word(slot::DATA[0]) });
+    a.alum(Alu::Cmp, true, RDX, m(RAX, TAG));
+    let now = a.jcc(Cc::E);
+    a.patch(now, found);
+    a.here(crosses);
+    a.load32(RCX, word(slot::SCRATCH));
+    a.shi(Sh::Shr, false, RCX, 11);
+    a.alui(Alu::And, false, RCX, 255);
+    let none = a.jcc(Cc::E);
+    a.patch(none, done);
+    a.movi32(RAX, 0);
+    a.store(part(2), RAX, 8);
+    a.jmp_to(done);
+    at
 }
 
 const TAG: i32 = std::mem::offset_of!(mem::TlbEntry, tag) as i32;
@@ -589,9 +709,10 @@ fn renew_returns(cpu: &mut Cpu) {
     }
 }
 
-/// Have no return go where code was noted.
+/// Have no return go where code was noted, and no window show a page.
 pub fn forget_returns(cpu: &mut Cpu) {
     let w = &mut cpu.st.engine;
+    w[slot::OWNERS..][..slot::BANKS].fill(0);
     w[slot::GENERATION] = cpu.tlb.generation();
     for note in w[slot::RETURNS..][..2 * slot::NOTES].iter_mut().step_by(2) {
         // No instruction has this address.

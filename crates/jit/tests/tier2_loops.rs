@@ -322,3 +322,27 @@ fn events_come_between_the_turns_of_a_compiled_loop() {
     assert!(d.is_empty(), "{}", d.join("\n"));
     assert!(p.jit.stats().regions > 0);
 }
+
+/// Two loops, one in the other, of so many turns.
+fn nested(outer: u32, inner: u32) -> jit::Stats {
+    let mut p = Pair::new("power9", true);
+    let tier2 = jit::Tier2Options { threshold: 5000, ..pair::options().tier2 };
+    p.jit = jit::Jit::new(&jit::Options { tier2, ..pair::options() }).unwrap();
+    // li r9,inner; mtctr r9; 1: add r6,r6,r3; xor r7,r7,r6; bdnz 1b; addi r4,r4,-1; cmpwi r4,0; bne 0
+    let code = [0x7d29_03a6, 0x7cc6_1a14, 0x7ce7_3278, 0x4200_fff8, 0x3884_ffff, 0x2c04_0000, 0x4082_ffe4];
+    p.load(0x1_0000, &[&[14 << 26 | 9 << 21 | inner], &code[..], &[SC1]].concat());
+    p.both(|c| {
+        c.st.gpr[3] = 0x1234_5678_9abc_def1;
+        c.st.gpr[4] = outer as u64;
+    });
+    agree(&mut p, "nested loops");
+    p.jit.stats()
+}
+
+#[test]
+fn a_loop_of_few_turns_is_made_with_the_loop_round_it() {
+    let s = nested(15_000, 4);
+    assert!(s.retired_regions == 1 && s.region_entries < 4_000, "{s:?}");
+    let s = nested(3_000, 200);
+    assert!(s.retired_regions == 0 && s.region_entries > 2_500, "{s:?}");
+}

@@ -422,6 +422,7 @@ impl Tlb {
     /// Send stores to the page at real address `ra` to the slow path in every mode (code was made from it).
     pub fn protect(&mut self, ra: u64) {
         let Some(host) = self.ram.page(ra) else { return };
+        self.generation += 1;
         for (n, t) in self.tables.iter_mut().enumerate() {
             for log in [&self.low[n], &self.high[n]] {
                 log.each(t, |a, e| {

@@ -14,7 +14,7 @@ use isa::Insn;
 use isa::audit::Regs;
 
 use super::group::Groups;
-use super::lower::{BASE, EXIT, Lower, Tables, Vars, Windows};
+use super::lower::{BASE, Lower, Tables, Vars, Windows};
 use super::places::{CALLED, SLOTS};
 use super::region::{Item, Page, Region};
 use super::{Code, Refusal, Request};
@@ -65,6 +65,7 @@ impl Compiler {
         let mut left_out = BTreeSet::new();
         let (mut pairs, mut wide) = (0, 0);
         let (mut calls, mut narrow) = (true, false);
+        let own = if r.all { BTreeSet::new() } else { r.own.clone() };
         for _ in 0..ROUNDS {
             let page = Page {
                 bytes: &r.words,
@@ -73,6 +74,7 @@ impl Compiler {
                 left_out: &left_out,
                 begun: narrow.then_some(&*r.begun),
                 calls,
+                own: &own,
                 targets: r.ticket.targets,
             };
             let mut known: Vec<i32> = page.places.0.into_iter().skip(CALLED).flatten().collect();
@@ -87,7 +89,9 @@ impl Compiler {
                 known.truncate(SLOTS - CALLED);
                 return Err(Refusal::More(known));
             }
-            let region = match page.region(r.head, r.all) {
+            let innermost = Some(()).filter(|()| r.ticket.inner && !r.all);
+            let innermost = innermost.and_then(|()| page.region(r.head, false, true));
+            let region = match innermost.or_else(|| page.region(r.head, r.all, false)) {
                 None if calls && !narrow && !r.all => {
                     // Too much with what is called: without ways that nobody went.
                     narrow = true;
@@ -103,7 +107,10 @@ impl Compiler {
             let made = self.lower(r, &region, pairs, wide, page.follows());
             let Made { exits, failed, pairs: more, wide: vectors } = made;
             if failed.is_empty() && more == 0 && vectors == 0 {
-                return self.finish(&region, exits);
+                let inner = r.ticket.inner
+                    && !r.all
+                    && page.region(r.head, false, false).is_none_or(|all| all.len() > region.len());
+                return self.finish(&region, exits, inner);
             }
             pairs |= more;
             wide = super::vec::spread(&region, r.key.mode, wide | vectors);
@@ -115,7 +122,7 @@ impl Compiler {
         Err(Refusal::Instruction)
     }
 
-    fn finish(&mut self, region: &Region, exits: Vec<super::Exit>) -> Result<Code, Refusal> {
+    fn finish(&mut self, region: &Region, exits: Vec<super::Exit>, inner: bool) -> Result<Code, Refusal> {
         let code = self.ctx.compile(&*self.isa, &mut ControlPlane::default()).map_err(|e| {
             tracing::warn!("tier 2: {:?}", e.inner);
             Refusal::Compiler
@@ -127,6 +134,7 @@ impl Compiler {
             bytes: code.buffer.data().to_vec(),
             exits,
             pages: region.pages(),
+            inner,
             blocks: region.blocks.len() as u32,
             instructions: region.len() as u32,
         })
@@ -139,9 +147,9 @@ impl Compiler {
         sig.returns.extend([AbiParam::new(I64); 2]);
         self.ctx.func = Function::with_name_signature(UserFuncName::default(), sig);
         let mut f = FunctionBuilder::new(&mut self.ctx.func, &mut self.names);
-        let mut fill = Signature::new(CallConv::PreserveAll);
-        fill.params.extend([AbiParam::new(I64); 3]);
-        let fill_sig = f.import_signature(fill);
+        let mut window = Signature::new(CallConv::PreserveAll);
+        window.params.push(AbiParam::new(I64));
+        let window_sig = f.import_signature(window);
         let mut piece = Signature::new(CallConv::PreserveAll);
         piece.params.extend([AbiParam::new(I64), AbiParam::new(I8X16), AbiParam::new(I8X16)]);
         let piece_sig = f.import_signature(piece);
@@ -178,16 +186,15 @@ impl Compiler {
         let mut l = Lower {
             f,
             mode: r.key.mode,
-            tables: Tables { data: r.tables, fill: r.fill },
+            tables: Tables { data: r.tables, window: r.window },
             vars,
             st,
             tlb,
-            exit_at: st,
             base: st,
             state_region,
             tlb_region,
             guest_region,
-            fill_sig,
+            window_sig,
             pieces: r.pieces,
             piece_sig,
             blocks,
@@ -218,7 +225,6 @@ impl Compiler {
             failed: false,
         };
         l.f.def_var(l.vars.left, left);
-        l.exit_at = l.state_load(I64, Lower::engine_at(EXIT));
         l.base = l.state_load(I64, Lower::engine_at(BASE));
         for (p, used) in r.ticket.others.iter().zip(region.pages()) {
             if let (Some(p), true) = (p, used) {
@@ -227,7 +233,7 @@ impl Compiler {
         }
         l.enter_fp(touched, region.written());
         l.load_variables(touched);
-        l.close_windows(region.accesses);
+        l.close_windows(r.number, region.accesses);
         let head = l.blocks[&r.head];
         l.f.ins().jump(head, &[]);
         let failed = blocks_of(&mut l, region, r.grouped);

@@ -1,12 +1,12 @@
 //! Regions in the code cache: what is asked for, what is there, and the pieces of code round it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use arch::Cpu;
 
 use super::places::{CALLED, HOME, HOME_SLOT, SLOTS, SPAN};
 use super::{Answer, Code, Exit, Other, Refusal, Request, Targets, Ticket, Tier2};
-use crate::asm::{Alu, M, R14, R15, RAX, RBP, RCX, RDI, RDX, RSI, m};
+use crate::asm::{Alu, Cc, M, R14, R15, RAX, RBP, RCX, RDI, RDX, RSI, m};
 use crate::emit::{Emit, Source, st};
 use crate::engine::{Jit, block_key};
 use crate::{Key, Tier2Options};
@@ -26,6 +26,10 @@ const TRIAL: u64 = 2000;
 /// Instructions that a region must do in each entry on average.
 const WORTH: u64 = 40;
 
+/// The same of one that is an inner loop alone. With the loop round it, it is entered less often; but a compiler has to
+/// find registers for more.
+const LONG: u64 = 300;
+
 /// Room for the code round a region and for each of its exits.
 const ROOM: usize = 512;
 
@@ -44,6 +48,8 @@ enum State {
 struct Use {
     entries: u64,
     instructions: u64,
+    /// Entries until an inner loop is judged.
+    trial: u64,
     /// Exits by branches to the count register, and where the last ones went.
     computed: u64,
     went: [u64; WENT],
@@ -57,6 +63,7 @@ struct Installed {
     /// Offset of tier 1's code of the head.
     tier1: usize,
     grouped: bool,
+    inner: bool,
     targets: Targets,
     /// Real addresses of the other pages that it was made from.
     others: [Option<u64>; SLOTS],
@@ -75,6 +82,8 @@ pub struct Regions {
     counting: usize,
     /// Entries of regions that are gone.
     entries: u64,
+    /// The last request's number.
+    number: u32,
 }
 
 impl Regions {
@@ -91,6 +100,7 @@ impl Regions {
             counters: vec![0; COUNTERS].into(),
             counting: 0,
             entries: 0,
+            number: 0,
         })
     }
 
@@ -144,7 +154,7 @@ impl Jit {
     pub(crate) fn ask_for_region(&mut self, cpu: &mut Cpu, n: u32, ra: u64, key: Key) {
         let block = block_key(ra, key);
         let ea = cpu.st.nia;
-        let mut grouped = true;
+        let (mut grouped, mut inner) = (true, true);
         let mut targets = Targets::default();
         // If the loop calls through the count register, that may still hold the address.
         targets.add(cpu.st.ctr.wrapping_sub(ea & !4095) as i64);
@@ -153,8 +163,12 @@ impl Jit {
             None => {}
             Some(State::There(i)) => {
                 let u = &i.uses;
+                let short = i.inner && u.entries >= TRIAL && u.instructions < LONG * u.entries;
                 let left = u.computed > TRIAL / 2 && u.computed > u.entries / 4;
-                if u.entries < TRIAL || u.instructions >= WORTH * u.entries && !left || t.options.all {
+                if u.entries < TRIAL
+                    || u.instructions >= WORTH * u.entries && !left && !short
+                    || t.options.all
+                {
                     return;
                 }
                 let known = i.targets.all().len();
@@ -163,17 +177,18 @@ impl Jit {
                     u.went.iter().for_each(|w| targets.add(w.wrapping_sub(ea & !4095) as i64));
                 }
                 let was = i.grouped;
+                inner = i.inner && !short;
                 self.retire_region(n, block);
                 // With more targets it may be left less often; or it is left because what shares a probe straddles
                 // pages.
-                grouped = was && targets.all().len() > known;
-                if !was && !grouped {
+                grouped = was && (short || targets.all().len() > known);
+                if !was && !grouped && !short {
                     return;
                 }
             }
             Some(_) => return,
         }
-        self.request_region(cpu, ra, ea, key, (grouped, ROUNDS, targets), &[]);
+        self.request_region(cpu, ra, ea, key, (grouped, inner, ROUNDS, targets), &[]);
         if self.tier2.as_ref().is_some_and(|t| t.options.all) {
             self.take_regions(cpu);
         }
@@ -187,7 +202,7 @@ impl Jit {
         ra: u64,
         ea: u64,
         key: Key,
-        (grouped, rounds, targets): (bool, u32, Targets),
+        (grouped, inner, rounds, targets): (bool, bool, u32, Targets),
         called: &[i32],
     ) {
         let block = block_key(ra, key);
@@ -223,23 +238,33 @@ impl Jit {
         let mut begun = Box::new([false; SPAN as usize / 4]);
         let home = (HOME_SLOT, page);
         let slots = others.iter().enumerate().filter_map(|(n, o)| o.map(|o| (n, o.page)));
+        let mut own = BTreeSet::new();
         for (slot, page) in slots.chain([home]) {
             for at in self.cache.pages.get(&page).into_iter().flat_map(|p| p.begun()) {
                 begun[1024 * slot + at] = true;
+                if let Some(State::There(i)) = t.states.get(&block_key(page + 4 * at as u64, key))
+                    && i.uses.entries >= TRIAL / 20
+                    && i.uses.instructions >= LONG * i.uses.entries
+                {
+                    own.insert((4096 * slot + 4 * at) as u32);
+                }
             }
         }
         let table = |access| mem::table_offset(key.dmode, access) as i32;
+        t.number = t.number % (i32::MAX as u32) + 1;
         let request = Request {
-            ticket: Ticket { block, page, version, others, key, ea, grouped, rounds, targets },
+            number: t.number,
+            ticket: Ticket { block, page, version, others, key, ea, grouped, inner, rounds, targets },
             head: HOME + (ra & 4095) as u32,
             key,
             words,
             tables: [table(mem::Access::Read), table(mem::Access::Write)],
             exec_table: mem::table_offset(key.imode, mem::Access::Exec) as i32,
-            fill: self.buf.address(self.thunks.fill),
+            window: self.buf.address(self.thunks.window),
             pieces: self.thunks.pieces.map(|p| if p == 0 { 0 } else { self.buf.address(p) }),
             begun,
             all: t.options.all,
+            own,
             grouped,
         };
         t.states.insert(block, State::Asked);
@@ -291,7 +316,7 @@ impl Jit {
             Err(Refusal::More(called)) => {
                 t.states.remove(&ticket.block);
                 let ra = ticket.page | ticket.block & 4095;
-                let how = (ticket.grouped, ticket.rounds.saturating_sub(1), ticket.targets);
+                let how = (ticket.grouped, ticket.inner, ticket.rounds.saturating_sub(1), ticket.targets);
                 self.request_region(cpu, ra, ticket.ea, ticket.key, how, &called);
             }
             Err(why) => {
@@ -306,9 +331,10 @@ impl Jit {
         let tier1 = self.cache.block(n).code as usize;
         let others = std::array::from_fn(|k| ticket.others[k].filter(|_| c.pages[k]).map(|o| o.page));
         let mut installed = Box::new(Installed {
-            uses: Use { entries: 0, instructions: 0, computed: 0, went: [0; WENT] },
+            uses: Use { entries: 0, instructions: 0, trial: TRIAL, computed: 0, went: [0; WENT] },
             tier1,
             grouped: ticket.grouped,
+            inner: c.inner,
             targets: ticket.targets,
             others,
         });
@@ -333,6 +359,10 @@ impl Jit {
         );
         e.a.movi(RCX, uses);
         e.a.alumi(Alu::Add, true, m(RCX, 0), 1);
+        let judged = c.inner.then(|| {
+            e.a.alumi(Alu::Sub, true, m(RCX, std::mem::offset_of!(Use, trial) as i32), 1);
+            e.a.jcc(Cc::E)
+        });
         e.a.mov(RDI, RBP);
         e.a.mov(RSI, R15);
         e.a.mov(RDX, R14);
@@ -374,6 +404,9 @@ impl Jit {
             e.a.pos = table + 8 * k;
             e.a.q(address + at as u64);
             e.a.pos = end;
+        }
+        if let Some(site) = judged {
+            e.hot_exit(site, (ticket.block & 4095) as i64);
         }
         e.stubs();
         let end = e.a.pos;

@@ -17,7 +17,7 @@ use super::group::Groups;
 use super::places::Places;
 use super::region::{Item, whole};
 use super::{Exit, Targets};
-use crate::thunk::slot;
+use crate::thunk::{Ask, slot};
 
 /// A condition, perhaps to be complemented.
 #[derive(Clone, Copy, Debug)]
@@ -71,15 +71,18 @@ pub struct Vars {
 pub struct Tables {
     /// Displacements of the tables for loads and stores.
     pub data: [i32; 2],
-    /// Address of the piece that fills the TLB.
-    pub fill: u64,
+    /// Address of [`crate::thunk::Thunks::window`].
+    pub window: u64,
 }
 
 /// The page where an access found its bytes last time. The same page needs no look-up, and where its bytes are does
-/// not wait for one. Windows are closed when a region is entered, and nothing invalidates the TLB until it is left.
+/// not wait for one. Windows are closed when a region is entered and the TLB forgot anything since it had them, or
+/// another region has them; and nothing invalidates the TLB until it is left.
 /// They are words of the state: as variables they would drive the guest's registers to memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Window {
+    /// Its first word.
+    word: usize,
     /// Effective address of the page.
     page: i32,
     /// Host address less effective address.
@@ -100,9 +103,9 @@ pub struct Windows {
 
 impl Windows {
     /// One for an access of `len` bytes off register `base`, and its limit.
-    fn take(&mut self, base: u32, len: i64, write: bool) -> Option<(Window, u64)> {
+    fn take(&mut self, base: u32, len: i64, write: bool) -> Option<(Window, u32)> {
         if !self.shared || len > 16 {
-            return Some((self.free.pop()?, 4097 - len as u64));
+            return Some((self.free.pop()?, 4097 - len as u32));
         }
         let w = match self.of.get(&(base, write)) {
             Some(&w) => w,
@@ -121,14 +124,12 @@ pub struct Lower<'f> {
     /// The function's parameter: the processor's registers.
     pub(super) st: Value,
     pub(super) tlb: Value,
-    /// Address of the word that says that something is to be done.
-    pub(super) exit_at: Value,
     /// Effective address of the head's page.
     pub(super) base: Value,
     pub(super) state_region: Option<AliasRegion>,
     pub(super) tlb_region: Option<AliasRegion>,
     pub(super) guest_region: Option<AliasRegion>,
-    pub(super) fill_sig: ir::SigRef,
+    pub(super) window_sig: ir::SigRef,
     /// Addresses of [`crate::thunk::piece`]s.
     pub(super) pieces: [u64; crate::thunk::piece::ALL.len()],
     pub(super) piece_sig: ir::SigRef,
@@ -480,7 +481,8 @@ impl Lower<'_> {
             // Loads of the next turn are not those of this one.
             self.f.ins().sequence_point();
             let flags = MemFlagsData::trusted();
-            let x = self.f.ins().load(I32, flags, self.exit_at, 0);
+            let exit_at = self.state_load(I64, Self::engine_at(slot::EXIT));
+            let x = self.f.ins().load(I32, flags, exit_at, 0);
             self.f.ins().brif(x, out, &[], t, &[]);
             self.f.switch_to_block(out);
             self.leave(Exit::Go(rel), 0);
@@ -692,14 +694,15 @@ impl Lower<'_> {
     pub(super) fn probe(&mut self, ea: Value, size: u8, write: bool) -> (Value, i32) {
         let off = self.item.off;
         let Some((g, d)) = self.groups.get(off) else {
-            let addend = self.probe_range(ea, 0, size as i64, write);
+            let addend = self.probe_range(ea, size as i64, write);
             return (self.f.ins().iadd(ea, addend), 0);
         };
         let (lo, hi, host) = (g.lo, g.hi, g.host);
         let host = match host {
             Some(h) => h,
             None => {
-                let addend = self.probe_range(ea, lo - d, hi - lo, write);
+                let first = self.f.ins().iadd_imm_s(ea, lo - d);
+                let addend = self.probe_range(first, hi - lo, write);
                 let base = self.f.use_var(self.vars.gpr[self.item.insn.ra() as usize & 31]);
                 let h = self.f.ins().iadd(base, addend);
                 if let Some((g, _)) = self.groups.get(off) {
@@ -711,16 +714,12 @@ impl Lower<'_> {
         (host, d as i32)
     }
 
-    /// Host address less effective address of the `len` bytes from `ea` + `from` on, all in one page, of which the
-    /// instruction accesses `ea`.
-    fn probe_range(&mut self, ea: Value, from: i64, len: i64, write: bool) -> Value {
-        let first = if from == 0 { ea } else { self.f.ins().iadd_imm_s(ea, from) };
+    /// Host address less effective address of the `len` bytes from `first` on, all in one page.
+    fn probe_range(&mut self, first: Value, len: i64, write: bool) -> Value {
         let i = self.item.insn;
         let base = if i.ra() != 0 { i.ra() } else { i.rb() };
         let Some((w, limit)) = self.windows.take(base, len, write) else {
-            let on = self.f.create_block();
-            let entry = self.look_up(ea, first, from + len - 1, write, on);
-            self.f.switch_to_block(on);
+            let entry = self.look_up(first, len, write);
             let at = self.tables.data[write as usize] + std::mem::offset_of!(mem::TlbEntry, addend) as i32;
             let flags = self.tlb_flags();
             return self.f.ins().load(I64, flags, entry, at);
@@ -729,61 +728,98 @@ impl Lower<'_> {
         let off = self.f.ins().isub(first, page);
         let most = self.state_load(I64, w.limit);
         let inside = self.f.ins().icmp(IntCC::UnsignedLessThan, off, most);
-        let (on, outside, found) = (self.f.create_block(), self.cold_exit(), self.cold_exit());
+        let (on, outside, out) = (self.f.create_block(), self.cold_exit(), self.cold_exit());
+        let (found, miss) = (self.cold_exit(), self.cold_exit());
         self.f.ins().brif(inside, on, &[], outside, &[]);
         self.f.switch_to_block(outside);
-        let entry = self.look_up(ea, first, from + len - 1, write, found);
-        self.f.switch_to_block(found);
-        let at = self.tables.data[write as usize] + std::mem::offset_of!(mem::TlbEntry, addend) as i32;
+        // With as few registers as can be: what the loop holds would make room for them.
+        let table = self.state_load(I64, Self::engine_at(slot::DATA[write as usize]));
+        let page = self.f.ins().ushr_imm_u(first, (mem::PAGE_SHIFT - ENTRY.trailing_zeros()) as i64);
+        let index = self.f.ins().band_imm_u(page, (((1u32 << mem::TLB_BITS) - 1) * ENTRY) as i64);
+        let entry = self.f.ins().iadd(index, table);
+        let last = if len == 1 { first } else { self.f.ins().iadd_imm_s(first, len - 1) };
+        let page = self.f.ins().band_imm_s(last, -4096);
         let flags = self.tlb_flags();
-        let addend = self.f.ins().load(I64, flags, entry, at);
-        let page = self.f.ins().band_imm_s(first, -4096);
-        let limit = self.iconst(limit);
+        let tag = self.f.ins().load(I64, flags, entry, std::mem::offset_of!(mem::TlbEntry, tag) as i32);
+        let hit = self.f.ins().icmp(IntCC::Equal, tag, page);
+        self.f.ins().brif(hit, found, &[], miss, &[]);
+        self.f.switch_to_block(found);
         self.state_store(w.page, page);
+        let addend = self.f.ins().load(I64, flags, entry, std::mem::offset_of!(mem::TlbEntry, addend) as i32);
         self.state_store(w.addend, addend);
-        self.state_store(w.limit, limit);
+        let most = self.iconst(limit as u64);
+        self.state_store(w.limit, most);
         self.f.ins().jump(on, &[]);
+        self.f.switch_to_block(miss);
+        self.ask(first, Ask { len: len as u32, write, word: w.word as u32, limit });
+        let found = self.state_load(I64, w.limit);
+        self.f.ins().brif(found, on, &[], out, &[]);
+        self.fill_cold(out);
         self.f.switch_to_block(on);
         self.state_load(I64, w.addend)
     }
 
-    /// Look up the page of the bytes from `first` to `ea` + `last`, and go on in `on` if there is one: its TLB entry,
-    /// less the table's displacement.
-    fn look_up(&mut self, ea: Value, first: Value, last: i64, write: bool, on: ir::Block) -> Value {
+    /// Have the page of `first` entered into the TLB, and shown by a window. What is asked is in memory: registers that
+    /// a call prescribes would be those of nothing else in the loop round it.
+    fn ask(&mut self, first: Value, ask: Ask) {
+        self.state_store(Self::engine_at(slot::RESULT), first);
+        let ask = self.iconst(ask.packed() as i32 as u64);
+        self.state_store(Self::engine_at(slot::SCRATCH), ask);
+        let at = self.iconst(self.tables.window);
+        let (sig, st) = (self.window_sig, self.st);
+        self.f.ins().call_indirect(sig, at, &[st]);
+    }
+
+    /// Look up the page of the `len` bytes from `first` on, or leave if there is none: its TLB entry, less the table's
+    /// displacement.
+    fn look_up(&mut self, first: Value, len: i64, write: bool) -> Value {
         let page = self.f.ins().ushr_imm_u(first, (mem::PAGE_SHIFT - ENTRY.trailing_zeros()) as i64);
         let index = self.f.ins().band_imm_u(page, (((1u32 << mem::TLB_BITS) - 1) * ENTRY) as i64);
         let entry = self.f.ins().iadd(self.tlb, index);
         let tag_at = self.tables.data[write as usize] + std::mem::offset_of!(mem::TlbEntry, tag) as i32;
         let flags = self.tlb_flags();
-        let last = if last == 0 { ea } else { self.f.ins().iadd_imm_s(ea, last) };
+        let last = if len == 1 { first } else { self.f.ins().iadd_imm_s(first, len - 1) };
         let last = self.f.ins().band_imm_s(last, -4096);
         let tag = self.f.ins().load(I64, flags, entry, tag_at);
         let hit = self.f.ins().icmp(IntCC::Equal, tag, last);
-        let miss = self.cold_exit();
-        let out = self.cold_exit();
+        let (on, miss, out) = (self.f.create_block(), self.cold_exit(), self.cold_exit());
         self.f.ins().brif(hit, on, &[], miss, &[]);
         self.f.switch_to_block(miss);
-        let fill = self.iconst(self.tables.fill);
-        let kind = self.iconst(write as u64);
-        let (sig, st) = (self.fill_sig, self.st);
-        self.f.ins().call_indirect(sig, fill, &[st, ea, kind]);
+        self.ask(first, Ask { len: len as u32, write, word: 0, limit: 0 });
         let tag = self.f.ins().load(I64, flags, entry, tag_at);
         let hit = self.f.ins().icmp(IntCC::Equal, tag, last);
         self.f.ins().brif(hit, on, &[], out, &[]);
         self.fill_cold(out);
+        self.f.switch_to_block(on);
         entry
     }
 
-    /// In the entry block of a region with so many accesses: no window shows a page yet.
-    pub(super) fn close_windows(&mut self, accesses: usize) {
+    /// In the entry block of region `number` with so many accesses: no window shows a page yet, unless this region had its
+    /// bank last.
+    pub(super) fn close_windows(&mut self, number: u32, accesses: usize) {
+        if accesses == 0 {
+            return;
+        }
         let zero = self.iconst(0);
+        let bank = number as usize % slot::BANKS;
+        let owner_at = Self::engine_at(slot::OWNERS + bank);
+        let (close, on) = (self.cold_exit(), self.f.create_block());
+        let owner = self.state_load(I64, owner_at);
+        let own = self.f.ins().icmp_imm_u(IntCC::Equal, owner, number as i64);
+        self.f.ins().brif(own, on, &[], close, &[]);
+        self.f.switch_to_block(close);
+        let number = self.iconst(number as u64);
+        self.state_store(owner_at, number);
         self.windows.shared = accesses > slot::WINDOW_COUNT;
         for n in 0..accesses.min(slot::WINDOW_COUNT) {
-            let word = |k: usize| Self::engine_at(slot::WINDOWS + 3 * n + k);
-            let w = Window { page: word(0), addend: word(1), limit: word(2) };
+            let first = slot::WINDOWS + 3 * (bank * slot::WINDOW_COUNT + n);
+            let word = |k: usize| Self::engine_at(first + k);
+            let w = Window { word: first, page: word(0), addend: word(1), limit: word(2) };
             self.state_store(w.limit, zero);
             self.windows.free.push(w);
         }
+        self.f.ins().jump(on, &[]);
+        self.f.switch_to_block(on);
     }
 
     /// In the entry block: leave unless the page at `off` is where it was when the region was made.
@@ -858,6 +894,5 @@ impl Lower<'_> {
     }
 }
 
-/// The engine words used here.
+/// The engine word with the address of the head's page.
 pub(super) const BASE: usize = slot::BASE;
-pub(super) const EXIT: usize = slot::EXIT;

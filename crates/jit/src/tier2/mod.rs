@@ -23,6 +23,7 @@ mod vec;
 
 pub use install::Regions;
 
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -71,6 +72,8 @@ pub enum Refusal {
 pub struct Request {
     /// Which block of which state of the code cache asks.
     pub ticket: Ticket,
+    /// A number that no other region of the processor has, less than 2^31, not 0.
+    pub number: u32,
     /// Offset of the head.
     pub head: u32,
     /// Mode of the code.
@@ -81,14 +84,16 @@ pub struct Request {
     pub tables: [i32; 2],
     /// The same of instruction fetches.
     pub exec_table: i32,
-    /// Address of the piece that fills the TLB.
-    pub fill: u64,
+    /// Address of [`crate::thunk::Thunks::window`].
+    pub window: u64,
     /// Addresses of the pieces that compute, 0 for what the host has not.
     pub pieces: [u64; crate::thunk::piece::ALL.len()],
     /// Where tier 1's blocks begin, by a quarter of the offset: where control came to so far.
     pub begun: Box<[bool; SPAN as usize / 4]>,
     /// Take all that follows the head, loop or not.
     pub all: bool,
+    /// Offsets of loops that have regions of their own and stay in them for long.
+    pub own: BTreeSet<u32>,
     /// Let accesses off one register share a probe. Where they often straddle pages, that does not pay.
     pub grouped: bool,
 }
@@ -110,6 +115,8 @@ pub struct Ticket {
     pub ea: u64,
     /// As in the request.
     pub grouped: bool,
+    /// Only the innermost loop.
+    pub inner: bool,
     /// How often more pages may still be asked for.
     pub rounds: u32,
     /// Where branches to the count register may go.
@@ -169,6 +176,8 @@ pub struct Code {
     pub exits: Vec<Exit>,
     /// Which slots' pages it is in.
     pub pages: [bool; SLOTS],
+    /// There is a loop round it that it could have had in it.
+    pub inner: bool,
     /// Blocks in it.
     pub blocks: u32,
     /// Guest instructions in it.

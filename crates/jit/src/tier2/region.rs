@@ -130,6 +130,8 @@ pub struct Page<'a> {
     pub begun: Option<&'a [bool; SPAN as usize / 4]>,
     /// Follow calls.
     pub calls: bool,
+    /// Offsets of loops that have regions of their own and stay in them for long: they are left to those.
+    pub own: &'a BTreeSet<u32>,
     /// Where branches to the count register may go.
     pub targets: Targets,
 }
@@ -246,7 +248,7 @@ impl Page<'_> {
                     for n in next {
                         // A way that nobody went so far is left to tier 1.
                         let gone = self.begun.is_none_or(|b| b.get(n as usize / 4).is_none_or(|&b| b));
-                        if !gone && Some(n) != after {
+                        if !gone && Some(n) != after || self.owned(n, head) {
                             continue;
                         }
                         if starts.len() < MOST_BLOCKS && starts.insert(n) {
@@ -255,7 +257,7 @@ impl Page<'_> {
                     }
                     break;
                 }
-                match self.places.after(off, i.insn.len() as i64) {
+                match self.places.after(off, i.insn.len() as i64).filter(|&n| !self.owned(n, head)) {
                     Some(next) => off = next,
                     None => break,
                 }
@@ -288,8 +290,52 @@ impl Page<'_> {
         blocks
     }
 
-    /// The region of `head`: the blocks that may come back to it, or with `all` everything that follows.
-    pub fn region(&self, head: u32, all: bool) -> Option<Region> {
+    /// Whether the code at `off` is another region's.
+    fn owned(&self, off: u32, head: u32) -> bool {
+        off != head && self.own.contains(&off)
+    }
+
+    /// Of a loop, the blocks of the innermost loop that `head` is in.
+    fn innermost(
+        &self,
+        head: u32,
+        blocks: &BTreeMap<u32, Block>,
+        edges: [&BTreeMap<u32, Vec<u32>>; 2],
+    ) -> BTreeSet<u32> {
+        let mut round: BTreeSet<u32> = blocks.keys().copied().collect();
+        // Where the outermost one is entered is not known: where a branch back over the head goes.
+        let back = |b: &Block| {
+            let i = b.items.last().filter(|i| matches!(i.op, Op::B | Op::Bc) && !i.insn.lk())?;
+            let (here, at) = (self.places.rel(head), self.places.rel(i.off));
+            b.next
+                .iter()
+                .copied()
+                .filter(|&n| self.places.rel(n) <= here && here <= at)
+                .min_by_key(|&n| self.places.rel(n))
+        };
+        let mut entry = blocks.values().filter_map(back).min_by_key(|&n| self.places.rel(n));
+        while let Some(e) = entry.filter(|&e| e != head) {
+            let mut less = round.clone();
+            less.remove(&e);
+            let [down, up] = edges.map(|edges| reached(head, &less, edges));
+            if !down.contains(&head) {
+                break;
+            }
+            round = down.intersection(&up).copied().collect();
+            let outside = |k: &u32| edges[1].get(k).into_iter().flatten().any(|f| !round.contains(f));
+            let entries: Vec<u32> = round.iter().copied().filter(outside).collect();
+            entry = if entries.contains(&head) {
+                None
+            } else {
+                entries.first().copied().filter(|_| entries.len() == 1)
+            };
+        }
+        round
+    }
+
+    /// The region of `head`: the blocks that may come back to it, or with `all` everything that follows; with `inner` those
+    /// of the innermost loop alone.
+    pub fn region(&self, head: u32, all: bool, inner: bool) -> Option<Region> {
         let mut blocks = self.explore(head);
         // Whatever is called may return to after any call.
         let back_to = |b: &Block| {
@@ -302,31 +348,30 @@ impl Page<'_> {
         for b in blocks.values_mut().filter(|b| b.items.last().is_some_and(super::returns)) {
             b.next.extend(&returns);
         }
-        let reach = |from: u32, edges: &BTreeMap<u32, Vec<u32>>| {
-            let mut set = BTreeSet::new();
-            let mut todo: Vec<u32> = edges.get(&from).cloned().unwrap_or_default();
-            while let Some(n) = todo.pop() {
-                if set.insert(n) {
-                    todo.extend(edges.get(&n).into_iter().flatten());
-                }
-            }
-            set
-        };
+        let keys: BTreeSet<u32> = blocks.keys().copied().collect();
         let forward: BTreeMap<u32, Vec<u32>> = blocks
             .iter()
-            .map(|(&k, b)| (k, b.next.iter().copied().filter(|n| blocks.contains_key(n)).collect()))
+            .map(|(&k, b)| {
+                // What is behind a loop with a region of its own may come back.
+                let next = b.next.iter().map(|&n| if self.owned(n, head) { head } else { n });
+                (k, next.filter(|n| keys.contains(n)).collect())
+            })
             .collect();
         let mut back: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
         for (&k, v) in &forward {
             v.iter().for_each(|&n| back.entry(n).or_default().push(k));
         }
-        let down = reach(head, &forward);
+        let down = reached(head, &keys, &forward);
         if !all {
             if !down.contains(&head) {
                 return None;
             }
-            let up = reach(head, &back);
+            let up = reached(head, &keys, &back);
             blocks.retain(|k, _| down.contains(k) && up.contains(k));
+            if inner {
+                let round = self.innermost(head, &blocks, [&forward, &back]);
+                blocks.retain(|k, _| round.contains(k));
+            }
         } else {
             blocks.retain(|&k, _| k == head || down.contains(&k));
         }
@@ -390,6 +435,20 @@ impl Page<'_> {
             }
         }
     }
+}
+
+/// The blocks of `set` that are reached from `n` along `edges` inside it, with one step at least.
+fn reached(n: u32, set: &BTreeSet<u32>, edges: &BTreeMap<u32, Vec<u32>>) -> BTreeSet<u32> {
+    let mut seen = BTreeSet::new();
+    let mut todo = vec![n];
+    while let Some(n) = todo.pop() {
+        for &x in edges.get(&n).into_iter().flatten() {
+            if set.contains(&x) && seen.insert(x) {
+                todo.push(x);
+            }
+        }
+    }
+    seen
 }
 
 /// Registers that are written as a whole: the fields of the CR, and the 32-bit twins of XER's bits.

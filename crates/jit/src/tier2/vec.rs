@@ -646,6 +646,27 @@ impl Lower<'_> {
         match op {
             W2::ShlW | W2::ShrW | W2::SarW | W2::RotW => self.shift_by(op, 32, a, b),
             W2::ShlD | W2::ShrD | W2::RotD => self.shift_by(op, 64, a, b),
+            W2::Cipher | W2::CipherLast | W2::NcipherLast => {
+                // The host's byte 0 is the other end.
+                let (a, b) = (self.shuffled(a, a, reverse()), self.shuffled(b, b, reverse()));
+                let n = match op {
+                    W2::Cipher => piece::CIPHER,
+                    W2::CipherLast => piece::CIPHER_LAST,
+                    _ => piece::NCIPHER_LAST,
+                };
+                let v = self.piece(n, a, b)?;
+                Some(self.shuffled(v, v, reverse()))
+            }
+            W2::Ncipher => {
+                // The host adds the key after it has mixed columns. So the last round's work goes first; a last round
+                // there and a round back do nothing but mix columns.
+                let (a, b) = (self.shuffled(a, a, reverse()), self.shuffled(b, b, reverse()));
+                let zero = self.constant(0);
+                let x = self.piece(piece::NCIPHER_LAST, a, b)?;
+                let y = self.piece(piece::CIPHER_LAST, x, zero)?;
+                let v = self.piece(piece::NCIPHER, y, zero)?;
+                Some(self.shuffled(v, v, reverse()))
+            }
             _ => None,
         }
     }
