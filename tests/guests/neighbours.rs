@@ -66,8 +66,9 @@ fn confer(case: &mut Case, images: &Images) -> Result<()> {
         up.down()?;
     }
     eprint!("{table}");
-    eprintln!("H_CONFER honoured over ignored, geometric mean: {:.2}", ((sums[0] - sums[1]) / 5.0).exp());
-    ensure!(sums[0] > sums[1], "nothing gained:\n{table}");
+    let gain = ((sums[0] - sums[1]) / 5.0).exp();
+    eprintln!("H_CONFER honoured over ignored, geometric mean: {gain:.2}");
+    ensure!(gain >= 2.0, "{gain:.2} times as much only:\n{table}");
     Ok(())
 }
 

@@ -492,11 +492,14 @@ impl Scan {
         }
         let (len, at) = (count * PAGE, libc::off_t::from(from) << PAGE_SHIFT);
         let flags = libc::MAP_PRIVATE | libc::MAP_FIXED | libc::MAP_NORESERVE;
+        // Writable at once: a host that allows no more private memory of that kind says so here, where there is another
+        // way, and not when the pages are made writable again.
+        let prot = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: whole pages inside the partition's mapping, frozen, are replaced by pages of the same bytes; whoever
-        // writes to them later gets a copy from the host.
+        // writes to them from now on gets a copy from the host.
         let m = unsafe {
             let to = self.ram.base.add(first * PAGE).cast();
-            libc::mmap(to, len, libc::PROT_READ, flags, self.pool.file.as_raw_fd(), at)
+            libc::mmap(to, len, prot, flags, self.pool.file.as_raw_fd(), at)
         };
         if m == libc::MAP_FAILED {
             self.ram.map_file(first..first + count, libc::PROT_READ);
@@ -622,6 +625,46 @@ mod tests {
         assert_eq!(scans[2].step().looked, 0);
         drop((scans, rams));
         assert_eq!(pool.shared(), Shared::default());
+    }
+
+    /// The host counts private pages that may be written. One that allows no more of them gets fewer shared pages, and no
+    /// partition loses any. In a process of its own: the limit would hit other tests.
+    #[test]
+    fn a_host_that_allows_no_more_private_memory_shares_less() {
+        const INSIDE: &str = "RHYP_TEST_LITTLE_PRIVATE_MEMORY";
+        if std::env::var_os(INSIDE).is_none() {
+            let name = "share::tests::a_host_that_allows_no_more_private_memory_shares_less";
+            let mut inside = std::process::Command::new(std::env::current_exe().unwrap());
+            let out = inside.args(["--exact", name, "--test-threads=1"]).env(INSIDE, "1").output().unwrap();
+            assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+            return;
+        }
+        let pool = Pool::new().unwrap();
+        let rams = [ram(), ram()];
+        for r in &rams {
+            (0..PAGES as u64).for_each(|n| r.store_le(n * PAGE_SIZE, 1 + n, 8).unwrap());
+        }
+        let before: Vec<_> = rams.iter().map(|r| bytes(r)).collect();
+        let mut scans: Vec<_> = rams.iter().map(|r| Scan::new(r.clone(), pool.clone()).unwrap()).collect();
+        rounds(&pool, &mut scans, 1);
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|l| l.strip_prefix("VmData:")).unwrap();
+        let used: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+        let limit = libc::rlimit { rlim_cur: (used + 1024) << 10, rlim_max: libc::RLIM_INFINITY };
+        // SAFETY: a plain call with a valid structure.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_DATA, &limit) }, 0);
+        // Not with a new round, whose table is larger than what is left.
+        (0..3).for_each(|_| scans.iter_mut().for_each(|s| while !s.step().end {}));
+        // SAFETY: as above.
+        unsafe {
+            libc::setrlimit(libc::RLIMIT_DATA, &libc::rlimit { rlim_cur: libc::RLIM_INFINITY, ..limit })
+        };
+        let shared = pool.shared().mapped;
+        assert!(shared < 2 * PAGES as u64, "{shared} pages are shared in spite of the limit");
+        for (r, b) in rams.iter().zip(&before) {
+            assert!(bytes(r) == *b);
+            (0..PAGES as u64).for_each(|n| r.store_le(n * PAGE_SIZE, 7, 8).unwrap());
+        }
     }
 
     #[test]
