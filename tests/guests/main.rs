@@ -12,6 +12,7 @@ mod disk_boot;
 mod disks;
 mod installer;
 mod joints;
+mod lan;
 mod life;
 mod matrix;
 mod mixed;
@@ -134,6 +135,7 @@ fn run() -> Result<ExitCode> {
     disks::register(&mut suite);
     installer::register(&mut suite);
     joints::register(&mut suite);
+    lan::register(&mut suite);
     life::register(&mut suite);
     userland::register(&mut suite);
     virtio::register(&mut suite);
