@@ -64,6 +64,8 @@ struct Installed {
     tier1: usize,
     grouped: bool,
     inner: bool,
+    /// The one that takes its place was asked for.
+    asked: bool,
     targets: Targets,
     /// Real addresses of the other pages that it was made from.
     others: [Option<u64>; SLOTS],
@@ -142,6 +144,18 @@ impl Regions {
         beside
     }
 
+    /// What was asked for a block is not to be had, now or (`ever`) at all. A region that it has stays.
+    fn give_up(&mut self, block: u64, ever: bool) {
+        if matches!(self.states.get(&block), Some(State::There(_))) {
+            return;
+        }
+        if ever {
+            self.states.insert(block, State::None);
+        } else {
+            self.states.remove(&block);
+        }
+    }
+
     /// Times regions were entered.
     pub fn entries(&self) -> u64 {
         let there = self.states.values().filter_map(|s| if let State::There(i) = s { Some(i) } else { None });
@@ -165,7 +179,8 @@ impl Jit {
                 let u = &i.uses;
                 let short = i.inner && u.entries >= TRIAL && u.instructions < LONG * u.entries;
                 let left = u.computed > TRIAL / 2 && u.computed > u.entries / 4;
-                if u.entries < TRIAL
+                if i.asked
+                    || u.entries < TRIAL
                     || u.instructions >= WORTH * u.entries && !left && !short
                     || t.options.all
                 {
@@ -178,7 +193,10 @@ impl Jit {
                 }
                 let was = i.grouped;
                 inner = i.inner && !short;
-                self.retire_region(n, block);
+                // A short inner loop's is good enough until that of the loop round it is there.
+                if !short {
+                    self.retire_region(n, block);
+                }
                 // With more targets it may be left less often; or it is left because what shares a probe straddles
                 // pages.
                 grouped = was && (short || targets.all().len() > known);
@@ -189,7 +207,7 @@ impl Jit {
             Some(_) => return,
         }
         self.request_region(cpu, ra, ea, key, (grouped, inner, ROUNDS, targets), &[]);
-        if self.tier2.as_ref().is_some_and(|t| t.options.all) {
+        if self.tier2.as_ref().is_some_and(|t| t.options.all || t.options.wait) {
             self.take_regions(cpu);
         }
     }
@@ -267,7 +285,12 @@ impl Jit {
             own,
             grouped,
         };
-        t.states.insert(block, State::Asked);
+        match t.states.get_mut(&block) {
+            Some(State::There(i)) => i.asked = true,
+            _ => {
+                t.states.insert(block, State::Asked);
+            }
+        }
         t.asked += 1;
         t.tier2.request(request, &cpu.link);
     }
@@ -285,12 +308,16 @@ impl Jit {
         let Answer { ticket, code, ns } = a;
         t.asked = t.asked.saturating_sub(1);
         self.stats.region_ns += ns;
-        let fresh = matches!(t.states.get(&ticket.block), Some(State::Asked))
+        let asked = match t.states.get(&ticket.block) {
+            Some(State::There(i)) => i.asked,
+            state => matches!(state, Some(State::Asked)),
+        };
+        let fresh = asked
             && self.cache.pages.get(&ticket.page).is_some_and(|p| p.version == ticket.version)
             && cpu.sh.ram.code_version(ticket.page) == ticket.version;
         if !fresh {
             self.stats.stale += 1;
-            t.states.remove(&ticket.block);
+            t.give_up(ticket.block, false);
             return;
         }
         let fresh = |o: &Option<Other>| {
@@ -302,19 +329,22 @@ impl Jit {
         match code {
             Ok(c) if c.pages.iter().zip(&ticket.others).any(|(&used, o)| used && !fresh(o)) => {
                 self.stats.stale += 1;
-                t.states.remove(&ticket.block);
+                t.give_up(ticket.block, false);
             }
             Ok(code) => match self.cache.find(ticket.block) {
                 Some(n) if self.pos + code.bytes.len() + (code.exits.len() + 2) * ROOM < self.buf.cold() => {
+                    if matches!(t.states.get(&ticket.block), Some(State::There(_))) {
+                        self.retire_region(n, ticket.block);
+                    }
                     self.install(cpu, &ticket, &code, n)
                 }
                 _ => {
                     self.stats.stale += 1;
-                    t.states.remove(&ticket.block);
+                    t.give_up(ticket.block, false);
                 }
             },
             Err(Refusal::More(called)) => {
-                t.states.remove(&ticket.block);
+                t.give_up(ticket.block, false);
                 let ra = ticket.page | ticket.block & 4095;
                 let how = (ticket.grouped, ticket.inner, ticket.rounds.saturating_sub(1), ticket.targets);
                 self.request_region(cpu, ra, ticket.ea, ticket.key, how, &called);
@@ -322,7 +352,7 @@ impl Jit {
             Err(why) => {
                 tracing::trace!(?why, ea = ticket.ea, "no region");
                 self.stats.refused += 1;
-                t.states.insert(ticket.block, State::None);
+                t.give_up(ticket.block, true);
             }
         }
     }
@@ -335,6 +365,7 @@ impl Jit {
             tier1,
             grouped: ticket.grouped,
             inner: c.inner,
+            asked: false,
             targets: ticket.targets,
             others,
         });
