@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::io::Errno;
 
-use crate::finish::{LEAST_SEGMENT, finish, layers, raise_announced_segment};
+use crate::finish::{LEAST_SEGMENT, finish, layers, prepare_checksum, raise_announced_segment};
 use crate::join::Joiner;
 use crate::{Gso, MAX_FRAME, Nic, Offload, Port};
 
@@ -467,8 +467,15 @@ impl Inner {
                 offload.segment = segment;
             }
         }
-        if offload.gso == Gso::None || nic.takes_offloads() {
+        if offload.gso == Gso::None {
             return nic.deliver(frame, offload);
+        }
+        if nic.takes_offloads() {
+            // The segments' checksums are to be made anew, by whoever cuts them: a guest that passes it on may be that.
+            let mut frame = frame.to_vec();
+            offload.checksum = prepare_checksum(&mut frame);
+            offload.checked = offload.checksum.is_none();
+            return nic.deliver(&frame, offload);
         }
         // The guest has changed its mind since the connection was made.
         finish(frame, offload, &mut |f| {
@@ -649,5 +656,18 @@ mod tests {
         let got = nic.got.lock().unwrap();
         assert_eq!((got[0].1.gso, got[0].1.segment, got[0].1.header_len), (Gso::Tcp4, 0x2000, 54));
         assert_eq!(got[1].1, Offload { checked: true, ..Offload::default() });
+        // Whoever cuts it makes checksums from what is in their place, as for a guest's own segments.
+        assert_eq!((got[0].1.checksum, got[0].1.checked), (Some((34, 16)), false));
+        let cut = |frame: &[u8], o: Offload| {
+            let mut all = Vec::new();
+            assert!(finish(frame, o, &mut |f| all.push(f.to_vec())));
+            all
+        };
+        assert_eq!(cut(&got[0].0, got[0].1), cut(&whole, Offload { checksum: None, ..got[0].1 }));
+        assert_ne!(got[0].0, whole);
+        let (part, place) = (&got[0].0, 34 + 16);
+        let mut prepared = whole.clone();
+        prepare_checksum(&mut prepared);
+        assert_eq!(part[place..place + 2], prepared[place..place + 2]);
     }
 }
