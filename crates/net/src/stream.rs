@@ -458,8 +458,11 @@ impl Inner {
     fn deliver(&self, nic: &dyn Nic, frame: &[u8]) -> bool {
         let mut offload = Offload { checked: true, ..Offload::default() };
         if let Some(l) = (frame.len() > 512).then(|| layers(frame)).flatten() {
-            let segment = self.announced[usize::from(l.v6)].load(Ordering::Relaxed);
+            let announced = self.announced[usize::from(l.v6)].load(Ordering::Relaxed);
+            // What is announced has no room for options: with a time stamp in each segment less fits a packet, and a guest
+            // that passes them on would find them too long.
             if let Some(header) = l.tcp_header(frame)
+                && let segment = announced.saturating_sub(header.saturating_sub(20) as u16).max(LEAST_SEGMENT)
                 && l.end - l.payload - header > segment as usize
             {
                 offload.gso = if l.v6 { Gso::Tcp6 } else { Gso::Tcp4 };
@@ -656,6 +659,12 @@ mod tests {
         let got = nic.got.lock().unwrap();
         assert_eq!((got[0].1.gso, got[0].1.segment, got[0].1.header_len), (Gso::Tcp4, 0x2000, 54));
         assert_eq!(got[1].1, Offload { checked: true, ..Offload::default() });
+        drop(got);
+        // Options take of the room of each segment.
+        far.write_all(&framed(&tcp(false, 30000, 0x10, &[1, 1, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8]))).unwrap();
+        wait_for(|| nic.got.lock().unwrap().len() == 3);
+        let got = nic.got.lock().unwrap();
+        assert_eq!((got[2].1.gso, got[2].1.segment, got[2].1.header_len), (Gso::Tcp4, 0x2000 - 12, 66));
         // Whoever cuts it makes checksums from what is in their place, as for a guest's own segments.
         assert_eq!((got[0].1.checksum, got[0].1.checked), (Some((34, 16)), false));
         let cut = |frame: &[u8], o: Offload| {
