@@ -7,10 +7,6 @@
 //! of a window. Promised time goes first. It is enough to run any of those who wait, until one has no more time than it
 //! was promised: then that one goes before all others. What is left is surplus, by weight, for those who may have it.
 //!
-//! A host has other things to do: who was told to leave leaves late, and nobody looks at the clock for a while. What
-//! somebody has had meanwhile that others were promised is a debt; what those were not given is owed to them. Both are
-//! part of the budgets of the windows that follow, owed time after the entitlement of all, until they are made up for.
-//!
 //! A dispatch unit is a virtual core. Its threads have the processor together.
 
 use std::collections::BTreeMap;
@@ -207,10 +203,6 @@ struct Part {
     promise: Ns,
     /// What of its promise there is no time for any more, because others were slow to leave.
     late: Ns,
-    /// What of the budget it was owed when the window began; that is used last.
-    credit: Ns,
-    /// What it could have used when the window began, was owed or entitled to, and was not promised.
-    owed: Ns,
     /// Cores that had something to do when promises were made last.
     wanted: u64,
     /// Order in which promises were made.
@@ -245,8 +237,7 @@ impl Part {
     fn running(&self) -> u64 {
         self.cores.iter().filter(|c| c.slot.is_some()).count() as u64
     }
-    /// Charges time, of which the last `over` went by after the slice had ended or the core was told to leave.
-    fn charge(&mut self, dt: Ns, over: Ns) {
+    fn charge(&mut self, dt: Ns) {
         self.usage.consumed += dt;
         if self.is_dedicated() {
             return;
@@ -254,19 +245,13 @@ impl Part {
         self.promise = self.promise.saturating_sub(dt);
         let within = dt.min(self.budget.max(0) as u64);
         let rest = dt - within;
-        let weight = self.weight();
-        // It was slow to leave.
-        let debt = if weight.is_some() { rest.min(over) } else { rest };
-        self.budget -= (within + debt) as i64;
-        self.usage.surplus += rest - debt;
-        if let Some(w) = weight {
-            self.vtime += u128::from(rest - debt) * SCALE / w;
+        self.budget -= within as i64;
+        self.usage.surplus += rest;
+        match self.weight() {
+            Some(w) => self.vtime += u128::from(rest) * SCALE / w,
+            // It was slow to leave.
+            None => self.budget -= rest as i64,
         }
-    }
-
-    /// What of the budget it is entitled to in this window and cannot lose to others.
-    fn base(&self) -> Ns {
-        (self.budget.max(0) as u64).saturating_sub(self.credit)
     }
 }
 
@@ -345,8 +330,6 @@ impl Dispatcher {
             budget: 0,
             promise: 0,
             late: 0,
-            credit: 0,
-            owed: 0,
             wanted: 0,
             admitted: None,
             vtime: 0,
@@ -596,13 +579,7 @@ impl Dispatcher {
                 if core.slot.is_some() {
                     core.used += dt;
                     occupied += u64::from(!dedicated);
-                    let over = match core.leaving {
-                        true => dt,
-                        // While nobody waits a slice ends for nothing.
-                        false if core.open => 0,
-                        false => now.saturating_sub(core.slice_end).min(dt),
-                    };
-                    part.charge(dt, over);
+                    part.charge(dt);
                 } else if core.ready != 0 {
                     part.usage.waited += dt;
                 } else if donates {
@@ -620,16 +597,13 @@ impl Dispatcher {
             if let Some(sharing) = part.next.take() {
                 part.share.sharing = sharing;
             }
-            // Ran too long, or was not given what it was promised or owed because others did.
+            // Ran too long, or was not given what it was promised because others did.
             let entitled = part.entitled();
             let unserved = part.promise + part.late;
-            let kept = part.budget.min((unserved + part.owed) as i64);
+            let kept = if unserved != 0 { unserved as i64 } else { part.budget.min(0) };
             self.unserved += unserved;
-            let kept = kept.clamp(-MEMORY * entitled, MEMORY * entitled);
             part.late = 0;
-            part.budget = entitled + kept;
-            part.credit = kept.max(0) as u64;
-            part.owed = 0;
+            part.budget = entitled + kept.clamp(-MEMORY * entitled, MEMORY * entitled);
             part.promise = 0;
             part.admitted = None;
             for core in &mut part.cores {
@@ -639,15 +613,6 @@ impl Dispatcher {
             }
         }
         self.bound_vtime();
-        // Also if nobody looks before the window ends.
-        self.promise();
-        let left = self.window_end - self.now;
-        for part in self.parts.values_mut() {
-            let wanting = part.wanting();
-            if wanting != 0 && part.budget > 0 {
-                part.owed = (part.base().min(wanting * left) + part.credit).saturating_sub(part.promise);
-            }
-        }
     }
 
     /// Nobody saves up surplus that it could not use.
@@ -701,17 +666,13 @@ impl Dispatcher {
         }
         order.sort_unstable();
         let mut free = (u64::from(self.shared()) * left).saturating_sub(sum);
-        for owed in [false, true] {
-            for &(n, id) in &order {
-                let Some(part) = self.parts.get_mut(&id) else { continue };
-                part.admitted = Some(n);
-                let budget = if owed { part.budget.max(0) as u64 } else { part.base() };
-                let want = budget.min(part.wanting() * left);
-                let more = want.saturating_sub(part.promise).min(free);
-                part.promise += more;
-                part.owed = part.owed.saturating_sub(more);
-                free -= more;
-            }
+        for (n, id) in order {
+            let Some(part) = self.parts.get_mut(&id) else { continue };
+            part.admitted = Some(n);
+            let want = (part.budget.max(0) as u64).min(part.wanting() * left);
+            let more = (want - part.promise).min(free);
+            part.promise += more;
+            free -= more;
         }
     }
 
