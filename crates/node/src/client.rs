@@ -34,15 +34,20 @@ impl Client {
         Ok(Client { reader: BufReader::new(stream) })
     }
 
-    /// Asks and waits for the answer; a refusal is an error.
+    /// Asks and waits for the answer; a refusal is an error. A system told to end may have done so before it could say
+    /// anything.
     pub fn ask(&mut self, r: &Request) -> Result<Answer, String> {
         let gone = |e: std::io::Error| format!("the system does not answer: {e}");
         let mut line = serde_json::to_vec(r).map_err(|e| e.to_string())?;
         line.push(b'\n');
         self.reader.get_mut().write_all(&line).map_err(gone)?;
         let mut answer = String::new();
-        if self.reader.read_line(&mut answer).map_err(gone)? == 0 {
-            return Err("the system has ended".into());
+        let read = match self.reader.read_line(&mut answer) {
+            Err(e) if e.kind() == std::io::ErrorKind::ConnectionReset => 0,
+            other => other.map_err(gone)?,
+        };
+        if read == 0 {
+            return if *r == Request::Down { Ok(Answer::Done) } else { Err("the system has ended".into()) };
         }
         match serde_json::from_str(&answer).map_err(|e| format!("this is no answer: {e}"))? {
             Answer::Refused(why) => Err(why),
@@ -54,5 +59,24 @@ impl Client {
     pub fn into_stream(self) -> (UnixStream, Vec<u8>) {
         let rest = self.reader.buffer().to_vec();
         (self.reader.into_inner(), rest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_system_told_to_end_need_not_say_so() {
+        for (request, ends) in [(Request::Down, true), (Request::List, false)] {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            let system = std::thread::spawn(move || {
+                let mut line = String::new();
+                BufReader::new(theirs).read_line(&mut line).unwrap()
+            });
+            let mut client = Client { reader: BufReader::new(ours) };
+            assert_eq!(client.ask(&request).is_ok(), ends);
+            assert!(system.join().unwrap() > 0);
+        }
     }
 }
