@@ -225,7 +225,8 @@ impl Jit {
     ) {
         let block = block_key(ra, key);
         let Some(t) = &mut self.tier2 else { return };
-        if t.asked >= PENDING {
+        // No number comes twice: windows of one region would be taken for another's.
+        if t.asked >= PENDING || t.number == i32::MAX as u32 {
             return;
         }
         let page = ra & !4095;
@@ -269,7 +270,7 @@ impl Jit {
             }
         }
         let table = |access| mem::table_offset(key.dmode, access) as i32;
-        t.number = t.number % (i32::MAX as u32) + 1;
+        t.number += 1;
         let request = Request {
             number: t.number,
             ticket: Ticket { block, page, version, others, key, ea, grouped, inner, rounds, targets },
