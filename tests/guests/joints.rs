@@ -2,7 +2,7 @@
 //! that one partition serves to another.
 
 use crate::Suite;
-use crate::system::{OPEN_TO_CLIENT, Part, Up};
+use crate::system::{OPEN_TO_CLIENT, Part, THREE_DISKS, Up};
 use anyhow::{Context, Result, ensure};
 use guest_tests::{Case, Guest, Images, Peer, patience};
 
@@ -119,24 +119,10 @@ fn consoles(case: &mut Case, images: &Images) -> Result<()> {
 
 /// Linux's target at one end, with a disk of the host's, a file and a loop device; Linux's client at the other.
 const SERVE: &str = r#"
-mount -t configfs none /sys/kernel/config
 mkdir /d; mount -t tmpfs none /d
 dd if=/dev/zero of=/d/loop bs=1M count=16 2>/dev/null
 losetup /dev/loop0 /d/loop
-T=/sys/kernel/config/target
-mkdir -p $T/ibmvscsis $T/core/iblock_0/disk $T/core/fileio_0/file $T/core/iblock_1/loop
-echo udev_path=/dev/vda > $T/core/iblock_0/disk/control
-echo fd_dev_name=/d/file,fd_dev_size=33554432 > $T/core/fileio_0/file/control
-echo udev_path=/dev/loop0 > $T/core/iblock_1/loop/control
-U=71004000
-mkdir -p $T/ibmvscsis/$U/tpgt_1
-n=0
-for d in iblock_0/disk fileio_0/file iblock_1/loop; do
-    echo 1 > $T/core/$d/enable
-    mkdir $T/ibmvscsis/$U/tpgt_1/lun/lun_$n
-    ln -s $T/core/$d $T/ibmvscsis/$U/tpgt_1/lun/lun_$n/port
-    n=$((n+1))
-done
+SIZE=33554432
 "#;
 
 /// Waits for the server's disks. They come in any order: each gets a name by what is behind it.
@@ -176,8 +162,10 @@ cmp /tmp/wanted /tmp/got && echo "VERIFIED $n"
 fn disk(case: &mut Case, images: &Images) -> Result<()> {
     let image = case.file("img", &[])?;
     std::fs::File::options().write(true).open(&image)?.set_len(64 << 20)?;
-    let (serve, client) =
-        (format!("{SERVE}{OPEN_TO_CLIENT}{SHELL}"), format!("cat > /load <<'X'\n{LOAD}\nX\n{WAIT}{SHELL}"));
+    let (serve, client) = (
+        format!("{SERVE}{THREE_DISKS}{OPEN_TO_CLIENT}{SHELL}"),
+        format!("cat > /load <<'X'\n{LOAD}\nX\n{WAIT}{SHELL}"),
+    );
     let store = format!(
         "entitlement = 0.4\nvscsi-server = [\"client\"]\ndisk = [\"{}\"]\nnumber = 5",
         image.display()

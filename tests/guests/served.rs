@@ -2,7 +2,7 @@
 //! server that means ill.
 
 use crate::processor::built;
-use crate::system::{OPEN_TO_CLIENT, Part, Up};
+use crate::system::{OPEN_TO_CLIENT, Part, THREE_DISKS, Up};
 use crate::{Suite, disk_boot};
 use anyhow::{Context, Result, ensure};
 use guest_tests::{Case, Guest, Images, Peer, patience};
@@ -31,21 +31,7 @@ mount -t ext4 /dev/vdb /d 2>/dev/null || {
     sync
 }
 /sbin/losetup --direct-io=on /dev/loop0 /d/loop
-mount -t configfs none /sys/kernel/config
-T=/sys/kernel/config/target
-mkdir -p $T/ibmvscsis $T/core/iblock_0/disk $T/core/fileio_0/file $T/core/iblock_1/loop
-echo udev_path=/dev/vda > $T/core/iblock_0/disk/control
-echo fd_dev_name=/d/file,fd_dev_size=100663296 > $T/core/fileio_0/file/control
-echo udev_path=/dev/loop0 > $T/core/iblock_1/loop/control
-U=71004000
-mkdir -p $T/ibmvscsis/$U/tpgt_1
-n=0
-for d in iblock_0/disk fileio_0/file iblock_1/loop; do
-    echo 1 > $T/core/$d/enable
-    mkdir $T/ibmvscsis/$U/tpgt_1/lun/lun_$n
-    ln -s $T/core/$d $T/ibmvscsis/$U/tpgt_1/lun/lun_$n/port
-    n=$((n+1))
-done
+SIZE=100663296
 "#;
 
 /// Finds the disk with Debian among those that the server has, in whatever order they come, and goes on there.
@@ -81,7 +67,7 @@ fn debian(case: &mut Case, images: &Images, length: Duration) -> Result<()> {
         "configfs",
     ];
     let store = images
-        .userland(&format!("{STORE}{OPEN_TO_CLIENT}{SHELL}"))
+        .userland(&format!("{STORE}{THREE_DISKS}{OPEN_TO_CLIENT}{SHELL}"))
         .programs(&images.tools()?, &["sbin/losetup"])?
         .modules(newest, &modules)?;
     let store_initrd = case.file("initrd", &[])?;

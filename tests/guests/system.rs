@@ -91,6 +91,26 @@ pub struct Part<'a> {
     pub profile: &'a str,
 }
 
+/// Linux's target over configfs (`$T`): `/dev/vda`, the file `/d/file` of `$SIZE` bytes and `/dev/loop0`, as disks of the
+/// served adapter, which stays closed.
+pub const THREE_DISKS: &str = r#"
+mount -t configfs none /sys/kernel/config
+T=/sys/kernel/config/target
+mkdir -p $T/ibmvscsis $T/core/iblock_0/disk $T/core/fileio_0/file $T/core/iblock_1/loop
+echo udev_path=/dev/vda > $T/core/iblock_0/disk/control
+echo fd_dev_name=/d/file,fd_dev_size=$SIZE > $T/core/fileio_0/file/control
+echo udev_path=/dev/loop0 > $T/core/iblock_1/loop/control
+U=71004000
+mkdir -p $T/ibmvscsis/$U/tpgt_1
+n=0
+for d in iblock_0/disk fileio_0/file iblock_1/loop; do
+    echo 1 > $T/core/$d/enable
+    mkdir $T/ibmvscsis/$U/tpgt_1/lun/lun_$n
+    ln -s $T/core/$d $T/ibmvscsis/$U/tpgt_1/lun/lun_$n/port
+    n=$((n+1))
+done
+"#;
+
 /// Opens the served adapter of `ibmvscsis` (`$T`: configfs's target) to its client, and makes no process until the client
 /// has logged in. At the first login Linux allocates the session in a tasklet and takes a mutex there that `fork` takes
 /// too (`pcpu_alloc_mutex`): if `fork` has it at that moment the kernel says "scheduling while atomic" and stops. So
