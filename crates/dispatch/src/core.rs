@@ -7,6 +7,11 @@
 //! of a window. Promised time goes first. It is enough to run any of those who wait, until one has no more time than it
 //! was promised: then that one goes before all others. What is left is surplus, by weight, for those who may have it.
 //!
+//! A host has other things to do: who was told to leave leaves late, and nobody looks at the clock for a while. What
+//! somebody has had meanwhile that others were promised is a debt; what those were not given is owed to them. Both are
+//! part of the budgets of the windows that follow, owed time after the entitlement of all, until they are made up for.
+//! What nobody was promised is surplus, however it was had, and makes whoever had it wait while others have theirs.
+//!
 //! A dispatch unit is a virtual core. Its threads have the processor together.
 
 use std::collections::BTreeMap;
@@ -29,6 +34,9 @@ const LEAST_SLICE: Ns = 200_000;
 const GRAIN: Ns = 64;
 /// Windows' worth of entitlement that are kept of what somebody ran too long or was not given.
 const MEMORY: i64 = 100;
+/// Windows' worth of surplus that somebody may be behind its share: enough for what a busy host keeps from it, and little
+/// enough for whoever has too few cores to use its share.
+const SAVED: u64 = 16;
 /// Virtual time runs so much faster than time, divided by the weight.
 const SCALE: u128 = 1 << 16;
 
@@ -203,6 +211,12 @@ struct Part {
     promise: Ns,
     /// What of its promise there is no time for any more, because others were slow to leave.
     late: Ns,
+    /// What of the budget it was owed when the window began; that is used last.
+    credit: Ns,
+    /// What it could have used when the window began, was owed or entitled to, and was not promised.
+    owed: Ns,
+    /// Surplus it has had in this window after it was to leave.
+    over: Ns,
     /// Cores that had something to do when promises were made last.
     wanted: u64,
     /// Order in which promises were made.
@@ -237,7 +251,8 @@ impl Part {
     fn running(&self) -> u64 {
         self.cores.iter().filter(|c| c.slot.is_some()).count() as u64
     }
-    fn charge(&mut self, dt: Ns) {
+    /// Charges time, of which the last `over` went by after the slice had ended or the core was told to leave.
+    fn charge(&mut self, dt: Ns, over: Ns) {
         self.usage.consumed += dt;
         if self.is_dedicated() {
             return;
@@ -248,10 +263,36 @@ impl Part {
         self.budget -= within as i64;
         self.usage.surplus += rest;
         match self.weight() {
-            Some(w) => self.vtime += u128::from(rest) * SCALE / w,
+            Some(w) => {
+                self.over += rest.min(over);
+                self.vtime += u128::from(rest) * SCALE / w;
+            }
             // It was slow to leave.
             None => self.budget -= rest as i64,
         }
+    }
+
+    /// Makes surplus that others had been promised a debt.
+    fn owe(&mut self, debt: Ns) {
+        let Some(w) = self.weight() else { return };
+        self.budget -= debt as i64;
+        self.usage.surplus -= debt;
+        self.vtime = self.vtime.saturating_sub(u128::from(debt) * SCALE / w);
+    }
+
+    /// What of the budget remains when the window ends.
+    fn kept(&self) -> i64 {
+        self.budget.min((self.promise + self.late + self.owed) as i64)
+    }
+
+    /// What it was to be given in this window and was not.
+    fn missed(&self) -> Ns {
+        (self.budget.max(0) as u64).min(self.promise + self.late + self.owed.saturating_sub(self.credit))
+    }
+
+    /// What of the budget it is entitled to in this window and cannot lose to others.
+    fn base(&self) -> Ns {
+        (self.budget.max(0) as u64).saturating_sub(self.credit)
     }
 }
 
@@ -330,6 +371,9 @@ impl Dispatcher {
             budget: 0,
             promise: 0,
             late: 0,
+            credit: 0,
+            owed: 0,
+            over: 0,
             wanted: 0,
             admitted: None,
             vtime: 0,
@@ -579,7 +623,13 @@ impl Dispatcher {
                 if core.slot.is_some() {
                     core.used += dt;
                     occupied += u64::from(!dedicated);
-                    part.charge(dt);
+                    let over = match core.leaving {
+                        true => dt,
+                        // While nobody waits a slice ends for nothing.
+                        false if core.open => 0,
+                        false => now.saturating_sub(core.slice_end).min(dt),
+                    };
+                    part.charge(dt, over);
                 } else if core.ready != 0 {
                     part.usage.waited += dt;
                 } else if donates {
@@ -593,17 +643,26 @@ impl Dispatcher {
     fn next_window(&mut self) {
         self.window_end += WINDOW;
         self.windows += 1;
+        // What was had too long is a debt as far as others were not given what they were to have in this window.
+        let missed: Ns = self.parts.values().map(Part::missed).sum();
+        let over: Ns = self.parts.values().map(|p| p.over).sum();
+        for part in self.parts.values_mut() {
+            let over = u128::from(part.over) * u128::from(missed) / u128::from(over.max(missed).max(1));
+            part.owe(over as u64);
+            part.over = 0;
+        }
         for part in self.parts.values_mut() {
             if let Some(sharing) = part.next.take() {
                 part.share.sharing = sharing;
             }
-            // Ran too long, or was not given what it was promised because others did.
+            // Ran too long, or was not given what it was promised or owed because others did.
             let entitled = part.entitled();
-            let unserved = part.promise + part.late;
-            let kept = if unserved != 0 { unserved as i64 } else { part.budget.min(0) };
-            self.unserved += unserved;
+            let kept = part.kept().clamp(-MEMORY * entitled, MEMORY * entitled);
+            self.unserved += part.promise + part.late;
             part.late = 0;
-            part.budget = entitled + kept.clamp(-MEMORY * entitled, MEMORY * entitled);
+            part.budget = entitled + kept;
+            part.credit = kept.max(0) as u64;
+            part.owed = 0;
             part.promise = 0;
             part.admitted = None;
             for core in &mut part.cores {
@@ -613,17 +672,27 @@ impl Dispatcher {
             }
         }
         self.bound_vtime();
+        // Also if nobody looks before the window ends.
+        self.promise();
+        let left = self.window_end - self.now;
+        for part in self.parts.values_mut() {
+            let wanting = part.wanting();
+            if wanting != 0 && part.budget > 0 {
+                part.owed = (part.base().min(wanting * left) + part.credit).saturating_sub(part.promise);
+            }
+        }
     }
 
     /// Nobody saves up surplus that it could not use.
     fn bound_vtime(&mut self) {
-        let contending =
+        let shares =
             || self.parts.values().filter(|p| p.contending).filter_map(|p| Some((p.vtime, p.weight()?)));
-        let Some(most) = contending().map(|(v, _)| v).max() else { return };
-        let light = contending().map(|(_, w)| w).min().unwrap_or(1);
-        let least = most.saturating_sub(u128::from(4 * WINDOW) * SCALE / light);
+        let weights: u128 = shares().map(|(_, w)| w).sum();
+        let Some(mean) = shares().map(|(v, w)| v * w).sum::<u128>().checked_div(weights) else { return };
         for p in self.parts.values_mut() {
-            p.vtime = p.vtime.max(least);
+            if let Some(w) = p.weight() {
+                p.vtime = p.vtime.max(mean.saturating_sub(u128::from(SAVED * WINDOW) * SCALE / w));
+            }
         }
     }
 
@@ -666,13 +735,17 @@ impl Dispatcher {
         }
         order.sort_unstable();
         let mut free = (u64::from(self.shared()) * left).saturating_sub(sum);
-        for (n, id) in order {
-            let Some(part) = self.parts.get_mut(&id) else { continue };
-            part.admitted = Some(n);
-            let want = (part.budget.max(0) as u64).min(part.wanting() * left);
-            let more = (want - part.promise).min(free);
-            part.promise += more;
-            free -= more;
+        for owed in [false, true] {
+            for &(n, id) in &order {
+                let Some(part) = self.parts.get_mut(&id) else { continue };
+                part.admitted = Some(n);
+                let budget = if owed { part.budget.max(0) as u64 } else { part.base() };
+                let want = budget.min(part.wanting() * left);
+                let more = want.saturating_sub(part.promise).min(free);
+                part.promise += more;
+                part.owed = part.owed.saturating_sub(more);
+                free -= more;
+            }
         }
     }
 

@@ -52,13 +52,16 @@ struct Actor {
     next: Ns,
 }
 
-/// A node whose threads do what their habits say, at once when told to leave, or up to `sloth` late.
+/// A node whose threads do what their habits say, at once when told to leave, or up to `sloth` late, or now and then much
+/// later. Now and then it does not look at the clock for as long.
 struct World {
     d: Dispatcher,
     now: Ns,
     actors: BTreeMap<Thread, Actor>,
     leaving: Vec<(Ns, Thread)>,
     sloth: Ns,
+    /// How often in a hundred the host has other things to do, and for how long at most.
+    hiccups: (u64, Ns),
     random: Random,
 }
 
@@ -70,6 +73,7 @@ impl World {
             actors: BTreeMap::new(),
             leaving: Vec::new(),
             sloth: 0,
+            hiccups: (0, 0),
             random: Random::new(seed),
         }
     }
@@ -136,7 +140,7 @@ impl World {
                         a.conferred = false;
                     }
                     Order::Leave(t) => {
-                        let late = if self.sloth == 0 { 0 } else { self.random.below(self.sloth) };
+                        let late = self.random.below(self.sloth) + self.hiccup();
                         if late == 0 {
                             self.leave(t);
                         } else {
@@ -146,6 +150,11 @@ impl World {
                 }
             }
         }
+    }
+
+    fn hiccup(&mut self) -> Ns {
+        let (percent, most) = self.hiccups;
+        if self.random.chance(percent) { self.random.below(most) } else { 0 }
     }
 
     fn leave(&mut self, t: Thread) {
@@ -160,7 +169,7 @@ impl World {
             let leaving = self.leaving.iter().map(|l| l.0).min();
             let next = [Some(self.d.next_event()), acting, leaving].into_iter().flatten().min().unwrap();
             let next = next.clamp(self.now, end).max(self.now + 1);
-            self.now = next.min(end);
+            self.now = (next + self.hiccup()).min(end);
             self.d.advance(self.now);
             self.obey();
             while let Some(n) = self.leaving.iter().position(|l| l.0 <= self.now) {
@@ -426,6 +435,69 @@ fn late_leavers_pay_and_in_the_end_everybody_has_what_is_due() {
             let (had, due) = (w.consumed(p) as f64, 300.0 * f64::from(e) * HUNDREDTH as f64);
             assert!((had / due - 1.0).abs() < 0.01, "seed {seed}: {e}: {had} of {due}");
         }
+    }
+}
+
+/// A host that has other things to do: whoever was held up pays, and nobody loses what is due in 60 seconds.
+#[test]
+fn a_busy_host_takes_nothing_from_anybody() {
+    for (seed, weight) in (0..60).zip([None, Some(128), Some(0)].into_iter().cycle()) {
+        let mut r = Random::new(seed + 99);
+        let mut w = World::new(1, seed);
+        w.sloth = 100_000;
+        w.hiccups = (r.between(1, 20), r.between(1, 60) * MS);
+        let entitled = match seed {
+            0..3 => [50, 30, 20],
+            _ => {
+                let first = r.between(20, 60) as u32;
+                let second = r.between(10, 90 - u64::from(first)) as u32;
+                [first, second, 100 - first - second]
+            }
+        };
+        let parts = entitled.map(|e| w.add(shared(1, e, weight), &[Habit::Busy]).unwrap());
+        w.run(6000 * WINDOW, |_| {});
+        for (p, e) in parts.into_iter().zip(entitled) {
+            let (had, due) = (w.consumed(p) as f64, 6000.0 * f64::from(e) * HUNDREDTH as f64);
+            assert!((had / due - 1.0).abs() < 0.01, "seed {seed}: {e}, {weight:?}: {had} of {due}");
+        }
+    }
+}
+
+/// A host that has other things to do: what nobody is entitled to still goes by weight, in 60 seconds.
+#[test]
+fn a_busy_host_spoils_no_weights() {
+    for seed in 0..40 {
+        let mut r = Random::new(seed + 777);
+        let mut w = World::new(1, seed);
+        w.sloth = 100_000;
+        w.hiccups = (r.between(1, 10), r.between(1, 50) * MS);
+        let weights = [128, 64, 64];
+        let parts = weights.map(|x| w.add(shared(1, 10, Some(x)), &[Habit::Busy]).unwrap());
+        w.run(6000 * WINDOW, |_| {});
+        let surplus = parts.map(|p| (w.consumed(p) - 6000 * 10 * HUNDREDTH) as f64);
+        let all: f64 = surplus.iter().sum();
+        for (had, weight) in surplus.into_iter().zip(weights) {
+            let due = all * f64::from(weight) / 256.0;
+            assert!((had / due - 1.0).abs() < 0.02, "seed {seed}: weight {weight}: {had} of {due}");
+        }
+    }
+}
+
+/// A partition whose cores are too few for its share saves little of it up.
+#[test]
+fn surplus_that_cannot_be_used_is_not_saved_up() {
+    let mut w = World::new(2, 5);
+    let heavy = w.add(shared(1, 10, Some(200)), &[Habit::Busy]).unwrap();
+    let light = [0; 2].map(|_| w.add(shared(2, 10, Some(20)), &[Habit::Busy]).unwrap());
+    w.run(1000 * WINDOW, |_| {});
+    assert!(w.consumed(heavy) > 900 * WINDOW);
+    let had = light.map(|p| w.d.usage(p).surplus);
+    w.add(shared(1, 10, Some(200)), &[Habit::Busy]).unwrap();
+    w.run(1400 * WINDOW, |_| {});
+    let due = 400 * (200 - 40) * HUNDREDTH * 20 / 440;
+    for (p, had) in light.into_iter().zip(had) {
+        let more = w.d.usage(p).surplus - had;
+        assert!(more + 16 * WINDOW > due, "{more} of {due}");
     }
 }
 
