@@ -10,15 +10,18 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Works for ever, also while the console is slow, and tells, now and then, what its processor was charged with.
+/// Works for ever, also while the console is slow, and tells, now and then, what its processor was charged with and how
+/// far it came.
 const BUSY: &str = r#"
 (while true; do true; done) &
 echo USERLAND
+n=0
 while true; do
     i=0
     while [ $i -lt 2000 ]; do i=$((i+1)); done
+    n=$((n+1))
     read up idle < /proc/uptime
-    echo "AT $up PURR $(cat /sys/devices/system/cpu/cpu0/purr)"
+    echo "AT $up PURR $(cat /sys/devices/system/cpu/cpu0/purr) DONE $n"
 done
 "#;
 
@@ -39,6 +42,7 @@ const PURR_HZ: f64 = 512e6;
 pub fn register(suite: &mut Suite) {
     suite.add_for(Peer::Rhyp, "system::wrong_profiles_are_refused_with_their_line", true, wrong_profiles);
     suite.add_for(Peer::Rhyp, "system::capped_partitions_keep_to_their_entitlement", true, capped);
+    suite.add_for(Peer::Rhyp, "system::shares_of_a_minute", false, minute);
     suite.add_for(Peer::Rhyp, "system::surplus_goes_by_weight", true, uncapped);
     suite.add_for(Peer::Rhyp, "system::a_dedicated_processor_is_lent_and_comes_back", true, donation);
     suite.add_for(Peer::Rhyp, "system::a_partition_that_dies_is_no_other_s_business", true, containment);
@@ -230,6 +234,21 @@ impl Up {
         self.process.cpu_ticks()
     }
 
+    /// Seconds that its virtual processors had of the host.
+    fn processor_time(&self) -> Result<f64> {
+        let mut all = 0.0;
+        for task in std::fs::read_dir(format!("/proc/{}/task", self.process.id()))? {
+            let dir = task?.path();
+            // A thread may end meanwhile.
+            let Ok(name) = std::fs::read_to_string(dir.join("comm")) else { continue };
+            if name.starts_with("vcpu") {
+                let times = std::fs::read_to_string(dir.join("schedstat"))?;
+                all += times.split_whitespace().next().context("no time")?.parse::<f64>()? / 1e9;
+            }
+        }
+        Ok(all)
+    }
+
     /// Switches everything off.
     pub fn down(mut self) -> Result<()> {
         self.ask(&["down"])?;
@@ -242,8 +261,65 @@ impl Up {
 
 /// Uptime and PURR in seconds, as the guest tells them next.
 fn purr(console: &mut Guest) -> Result<(f64, f64)> {
-    let told = console.expect(r"AT ([0-9.]+) PURR ([0-9a-f]+)\r?\n", patience())?;
-    Ok((told[1].parse()?, u64::from_str_radix(&told[2], 16)? as f64 / PURR_HZ))
+    progress(console).map(|[at, purr, _]| (at, purr))
+}
+
+/// Uptime and PURR in seconds and how far it came, as the guest tells them next.
+fn progress(console: &mut Guest) -> Result<[f64; 3]> {
+    let told = console.expect(r"AT ([0-9.]+) PURR ([0-9a-f]+) DONE ([0-9]+)\r?\n", patience())?;
+    Ok([told[1].parse()?, u64::from_str_radix(&told[2], 16)? as f64 / PURR_HZ, told[3].parse()?])
+}
+
+/// A minute of three that are capped: each has what it is entitled to and no more, by the system's account, by PURR, and
+/// by what it gets done.
+fn minute(case: &mut Case, images: &Images) -> Result<()> {
+    const MINUTE: Duration = Duration::from_secs(60);
+    let parts = [("half", 0.50), ("third", 0.30), ("fifth", 0.20)];
+    let profiles = parts.map(|(name, e)| (name, format!("entitlement = {e:.2}\nmode = \"capped\"")));
+    let profiles: Vec<(&str, &str)> = profiles.iter().map(|(n, p)| (*n, p.as_str())).collect();
+    let up = Up::start(case, images, BUSY, &profiles)?;
+    let mut consoles = Vec::new();
+    for (name, _) in parts {
+        let mut console = up.console(case, name)?;
+        console.expect("USERLAND", patience())?;
+        consoles.push(console);
+    }
+    let mut first = Vec::new();
+    for console in &mut consoles {
+        // What was compiled and read at first is not the rule.
+        (0..5).try_for_each(|_| progress(console).map(drop))?;
+        first.push(progress(console)?);
+    }
+    let (given, start) = (up.processor_time()?, Instant::now());
+    let charged = charged(&up, &parts.map(|(name, _)| name), MINUTE)?;
+    let given = (up.processor_time()? - given) / start.elapsed().as_secs_f64();
+    let mut rates = Vec::new();
+    for (console, [at, had, done]) in consoles.iter_mut().zip(first) {
+        let mut now = progress(console)?;
+        while now[0] < at + MINUTE.as_secs_f64() {
+            now = progress(console)?;
+        }
+        rates.push([(now[1] - had) / (now[0] - at), (now[2] - done) / (now[0] - at)]);
+    }
+    let all: f64 = rates.iter().map(|[_, done]| done).sum();
+    eprintln!("the host gave {given:.4} of a processor");
+    for (((name, entitled), (used, _)), [purr, done]) in parts.iter().zip(&charged).zip(&rates) {
+        let share = done / all;
+        eprintln!("{name:<6} entitled {entitled:.2}, charged {used:.4}, PURR {purr:.4}, work {share:.4}");
+    }
+    // While the host has other things to do a partition has its processor and does not get on: what was stolen from one
+    // of them may have been stolen from each.
+    let stolen = (1.0 - given).max(0.0);
+    for (((name, entitled), (used, _)), [purr, done]) in parts.iter().zip(&charged).zip(&rates) {
+        ensure!((used / entitled - 1.0).abs() < 0.01, "{name} was charged with {used:.4} of {entitled}");
+        ensure!((purr / entitled - 1.0).abs() < 0.01, "{name}'s PURR grew by {purr:.4} of {entitled}");
+        let (share, off) = (done / all, 0.02 * entitled);
+        ensure!(
+            share > (entitled - stolen) / (1.0 - stolen) - off && share < entitled / (1.0 - stolen) + off,
+            "{name} did {share:.4} of all that was done, while {stolen:.4} was stolen"
+        );
+    }
+    up.down()
 }
 
 fn capped(case: &mut Case, images: &Images) -> Result<()> {
