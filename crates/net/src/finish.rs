@@ -249,6 +249,26 @@ pub fn split_datagrams(frame: &[u8], size: u16, out: &mut dyn FnMut(&[u8])) -> b
     true
 }
 
+/// Sets ACK in a TCP segment that has neither that nor SYN or RST, and corrects its checksum (RFC 1624). `None`: it has
+/// one of them, or is no such segment.
+pub fn acknowledging(frame: &[u8]) -> Option<Vec<u8>> {
+    const SYN: u8 = 0x02;
+    const RST: u8 = 0x04;
+    const ACK: u8 = 0x10;
+    let l = layers(frame)?;
+    l.tcp_header(frame)?;
+    let at = l.payload + 12;
+    if frame[at + 1] & (SYN | RST | ACK) != 0 {
+        return None;
+    }
+    let mut new = frame.to_vec();
+    new[at + 1] |= ACK;
+    let (was, is) = (be16(frame, at)?, be16(&new, at)?);
+    let c = be16(frame, l.payload + 16)?;
+    put16(&mut new, l.payload + 16, !fold(u64::from(!c) + u64::from(!was) + u64::from(is)));
+    Some(new)
+}
+
 /// Raises the segment size that a TCP connection's first packet announces, and corrects its checksum (RFC 1624). Answers
 /// what was announced before.
 pub fn raise_announced_segment(frame: &mut [u8], to: u16) -> Option<u16> {
