@@ -86,6 +86,14 @@ impl Images {
         Ok(self.guests.fio()?)
     }
 
+    /// The tree with nftables, for [`Initramfs::programs`].
+    ///
+    /// # Errors
+    /// Fetching failed.
+    pub fn firewall(&self) -> Result<PathBuf> {
+        Ok(self.guests.firewall()?)
+    }
+
     /// The Debian installer.
     ///
     /// # Errors

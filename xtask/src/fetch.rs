@@ -19,6 +19,7 @@ pub fn all() -> Result<()> {
     println!("tools: {}", guests.tools()?.display());
     println!("programs: {}", guests.programs()?.display());
     println!("fio: {}", guests.fio()?.display());
+    println!("firewall: {}", guests.firewall()?.display());
     println!("demo: {}", guests.demo()?.initrd.display());
     Ok(())
 }

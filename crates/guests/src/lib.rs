@@ -278,6 +278,14 @@ impl Guests {
         self.tree("fio", &["fio"])
     }
 
+    /// nftables with its libraries: what filters packets and translates addresses.
+    ///
+    /// # Errors
+    /// As [`Guests::kernel`].
+    pub fn firewall(&self) -> Result<PathBuf> {
+        self.tree("firewall", &["nftables"])
+    }
+
     /// iperf3 with its libraries, to measure networks.
     ///
     /// # Errors
