@@ -41,8 +41,10 @@ impl Guest {
     /// # Errors
     /// The program cannot be started.
     pub fn spawn(peer: Peer, program: &Path, arguments: &[OsString], log: &Path) -> Result<Self> {
-        let mut command = Command::new(program);
-        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // Tests that run in the background of a script, or under nohup, ignore signals; what they start is not to.
+        let mut command = Command::new("env");
+        command.arg("--default-signal=INT,HUP").arg(program).args(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
         let (Some(stdin), Some(stdout), Some(stderr)) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take())
