@@ -89,7 +89,7 @@ fn program() -> Vec<u8> {
 }
 
 /// A disk whose only partition is one for boot programs, with the program in it.
-fn disk() -> Vec<u8> {
+pub fn disk() -> Vec<u8> {
     let mut disk = vec![0; 1 << 20];
     let entry = &mut disk[446..462];
     entry[4] = 0x41;

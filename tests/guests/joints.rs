@@ -117,8 +117,8 @@ fn consoles(case: &mut Case, images: &Images) -> Result<()> {
     up.down()
 }
 
-/// Linux's target at one end, with a disk of the host's, a file and a loop device; Linux's client at the other.
-const SERVE: &str = r#"
+/// What stands behind Linux's target besides a disk of the host's: a file and a loop device.
+pub const SERVE: &str = r#"
 mkdir /d; mount -t tmpfs none /d
 dd if=/dev/zero of=/d/loop bs=1M count=16 2>/dev/null
 losetup /dev/loop0 /d/loop

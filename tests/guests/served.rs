@@ -1,9 +1,10 @@
 //! Disks that one partition serves to another, beyond what `joints` has: a whole Debian on one, checks under load, and a
 //! server that means ill.
 
+use crate::joints::SERVE;
 use crate::processor::built;
 use crate::system::{OPEN_TO_CLIENT, Part, THREE_DISKS, Up};
-use crate::{Suite, disk_boot};
+use crate::{Suite, boot_order, disk_boot};
 use anyhow::{Context, Result, ensure};
 use guest_tests::{Case, Guest, Images, Peer, patience};
 use guests::KernelVersion;
@@ -12,6 +13,7 @@ use std::time::Duration;
 /// Adds the tests of this file. They are about rhyp alone.
 pub fn register(suite: &mut Suite) {
     suite.add_for(Peer::Rhyp, "served::a_server_that_steals_gets_nothing", true, thief);
+    suite.add_for(Peer::Rhyp, "served::firmware_boots_from_a_served_disk", true, firmware);
     let seconds = std::env::var("RHYP_FIO_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(300);
     suite.add_for(Peer::Rhyp, "served::a_debian_on_a_served_disk", false, move |case, images| {
         debian(case, images, Duration::from_secs(seconds))
@@ -34,21 +36,38 @@ mount -t ext4 /dev/vdb /d 2>/dev/null || {
 SIZE=100663296
 "#;
 
-/// Finds the disk with Debian among those that the server has, in whatever order they come, and goes on there.
-const ROOT: &str = r#"
-until [ "$(ls -d /sys/block/sd* 2>/dev/null | wc -l)" = 3 ]; do
-    for h in /sys/class/scsi_host/*/scan; do echo '- - -' > $h; done
-    sleep 0.5
-done
-mkdir /new
-for disk in sda sdb sdc; do
-    [ -b /dev/${disk}2 ] && mount -t ext4 /dev/${disk}2 /new
-done
-exec switch_root /new /sbin/init
-"#;
+/// The built-in firmware finds a boot program on one of the disks that Linux serves, whenever that is there.
+fn firmware(case: &mut Case, images: &Images) -> Result<()> {
+    let image = case.file("img", &boot_order::disk())?;
+    let serve = format!("{SERVE}{THREE_DISKS}{OPEN_TO_CLIENT}{SHELL}");
+    let store = format!("entitlement = 0.5\nvscsi-server = [\"client\"]\ndisk = [\"{}\"]", image.display());
+    let modules = ["virtio_blk", "loop", "ibmvscsis", "target_core_iblock", "target_core_file", "configfs"];
+    let store = Part { name: "store", script: &serve, modules: &modules, profile: &store };
+    let mut text = Up::profile(case, images, "processors = 1", &[store])?;
+    text.push_str(
+        "[[partition]]\nname = \"client\"\nmemory = \"64M\"\nentitlement = 0.5\nvscsi-client = [\"store\"]\n",
+    );
+    let up = Up::boot(case, &text, &[])?;
+    let mut client = up.console(case, "client")?;
+    client.expect("Waiting for the partition that serves /vdevice/v-scsi@71003000", patience())?;
+    client.expect("FROM /vdevice/v-scsi@71003000/disk@8[0-9a-f]{15}:1", patience())?;
+    up.expect_state("client", "powered off")?;
+    // One that waits can be switched off.
+    up.ask(&["stop", "store", "--now"])?;
+    up.ask(&["start", "client"])?;
+    client.expect("Waiting for the partition", patience())?;
+    up.ask(&["stop", "client", "--now"])?;
+    up.expect_state("client", "stopped")?;
+    // And one whose server comes only then.
+    up.ask(&["start", "client"])?;
+    up.ask(&["start", "store"])?;
+    client.expect("FROM /vdevice/v-scsi@71003000/disk@8[0-9a-f]{15}:1", patience())?;
+    up.expect_state("client", "powered off")?;
+    up.down()
+}
 
-/// Debian with all that is its own on a disk which Linux serves in another partition; then checks by fio of a file and of
-/// a loop device there, and the same while the server's partition is switched off, and dies, and comes back.
+/// Debian, booted by GRUB from a disk which Linux serves in another partition; then checks by fio of a file and of a loop
+/// device there, and the same while the server's partition is switched off, and dies, and comes back.
 fn debian(case: &mut Case, images: &Images, length: Duration) -> Result<()> {
     let image = disk_boot::image(case)?;
     let disk = case.file("qcow2", &[])?;
@@ -72,20 +91,15 @@ fn debian(case: &mut Case, images: &Images, length: Duration) -> Result<()> {
         .modules(newest, &modules)?;
     let store_initrd = case.file("initrd", &[])?;
     store.write(&store_initrd)?;
-    let own = images.kernel(KernelVersion::V6_1).context("Debian's 6.1 kernel is missing")?;
-    let client = images.userland(ROOT).modules(own, &["ibmvscsi", "sd_mod", "ext4", "crc32c_generic"])?;
-    let client_initrd = case.file("initrd", &[])?;
-    client.write(&client_initrd)?;
     let store = format!(
         "number = 5\nentitlement = 0.5\nvscsi-server = [\"debian\"]\ndisk = [\"{}\", \"{},format=raw\"]",
         disk.display(),
         data.display()
     );
-    let client = "entitlement = 0.5\nvscsi-client = [\"store\"]\nautostart = false";
+    let client = "name = \"debian\"\nmemory = \"1G\"\nentitlement = 0.5\nvscsi-client = [\"store\"]\nautostart = false";
     let text = format!(
-        "[node]\nprocessors = 2\n{}{}",
+        "[node]\nprocessors = 1\n{}[[partition]]\n{client}\n",
         Up::section("store", &newest.vmlinux, &store_initrd, &store).replace("256M", "512M"),
-        Up::section("debian", &own.vmlinux, &client_initrd, client).replace("256M", "1G"),
     );
     let up = Up::boot(case, &text, &[])?;
     let mut store = up.console(case, "store")?;

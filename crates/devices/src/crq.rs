@@ -8,6 +8,7 @@
 //! The client's queue then takes nothing but that event until the client has registered it anew.
 
 use std::collections::VecDeque;
+use std::ops::Deref;
 use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
@@ -253,15 +254,37 @@ impl Crq {
         Crq { side, cable, plug, window: window(unit) }
     }
 
+    /// Another end in the place of this one's, with its own line and memory, for firmware. The adapter has its place back
+    /// when that is dropped, or when the guest registers a queue.
+    pub fn lend(adapter: &Arc<Crq>, line: IrqLine, dma: Arc<dyn DmaSpace>) -> Lent {
+        let Plug { owner, unit, .. } = &*adapter.plug;
+        let end = Crq::new(adapter.side, *unit, owner.clone(), adapter.cable.clone(), line, dma);
+        Lent { end, adapter: adapter.clone() }
+    }
+
+    /// Has its place back from whoever it was lent to.
+    fn retake(&self) {
+        let other = {
+            let mut socket = self.cable.socket(self.side).write().unwrap_or_else(PoisonError::into_inner);
+            match &mut *socket {
+                Some(p) if !Arc::ptr_eq(p, &self.plug) => Some(std::mem::replace(p, self.plug.clone())),
+                _ => None,
+            }
+        };
+        if let Some(other) = other {
+            self.close(&other, PARTNER_DEREGISTERED);
+        }
+    }
+
     fn partner(&self) -> Option<Arc<Plug>> {
         self.cable.plug(self.side.other())
     }
 
-    /// The queue goes, and the partner is told in its way.
-    fn close(&self, format: u8) {
+    /// The queue of a plug at this end goes, and the partner is told in its way.
+    fn close(&self, plug: &Plug, format: u8) {
         // Whoever is at work in this memory finishes first.
-        self.plug.set_open(false);
-        let s = std::mem::take(&mut *lock(&self.plug.state));
+        plug.set_open(false);
+        let s = std::mem::take(&mut *lock(&plug.state));
         // A lost queue was no longer connected to anybody.
         if s.queue.is_none() || s.lost {
             return;
@@ -293,11 +316,31 @@ impl Crq {
 
 impl Drop for Crq {
     fn drop(&mut self) {
-        self.close(PARTNER_FAILED);
+        self.close(&self.plug, PARTNER_FAILED);
         let mut socket = self.cable.socket(self.side).write().unwrap_or_else(PoisonError::into_inner);
         if socket.as_ref().is_some_and(|p| Arc::ptr_eq(p, &self.plug)) {
             *socket = None;
         }
+    }
+}
+
+/// An end that stands in the place of an adapter.
+pub struct Lent {
+    end: Crq,
+    adapter: Arc<Crq>,
+}
+
+impl Deref for Lent {
+    type Target = Crq;
+
+    fn deref(&self) -> &Crq {
+        &self.end
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.adapter.retake();
     }
 }
 
@@ -347,7 +390,7 @@ impl VioDevice for Crq {
     }
 
     fn reset(&self) {
-        self.close(PARTNER_FAILED);
+        self.close(&self.plug, PARTNER_FAILED);
     }
 
     fn save(&self) -> serde_json::Value {
@@ -397,6 +440,7 @@ impl VioDevice for Crq {
     }
 
     fn register_crq(&self, queue: u64, len: u64) -> Result<(), Rc> {
+        self.retake();
         {
             let mut s = lock(&self.plug.state);
             if s.queue.is_some() {
@@ -412,7 +456,7 @@ impl VioDevice for Crq {
     }
 
     fn free_crq(&self) -> Result<(), Rc> {
-        self.close(PARTNER_DEREGISTERED);
+        self.close(&self.plug, PARTNER_DEREGISTERED);
         Ok(())
     }
 

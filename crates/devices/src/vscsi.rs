@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 use crate::lock;
 use crate::scsi::{Answer, CHECK_CONDITION, SENSE_LEN, Sense, Target, Task, UnitState};
 
+pub mod initiator;
+
 /// Unit address of the partition's first adapter.
 pub const UNIT: u32 = 0x7100_2000;
 /// Most logical units of an adapter.

@@ -11,7 +11,8 @@ use firmware::stub;
 use mem::GuestRam;
 use papr::rc::{HResult, Rc};
 
-use crate::{Entry, Partition, firmware_disks};
+use crate::firmware_disks::{self, FirmwareDisk};
+use crate::{Entry, Partition, served_disks};
 
 /// The contents of a file.
 #[derive(Clone, Debug)]
@@ -296,15 +297,35 @@ impl Partition {
             rtas_base: None,
             rng_seed: &Self::rng_seed(),
         });
-        firmware_disks::describe(&self.io.firmware_disks, &mut tree);
+        let found = self.found_disks.lock().unwrap_or_else(PoisonError::into_inner);
+        let disks: Vec<_> = self.io.firmware_disks.iter().chain(&*found).cloned().collect();
+        firmware_disks::describe(&disks, &mut tree);
         tree
     }
 
-    /// Looks for something to boot on the disks.
+    /// Looks for something to boot on the disks: first on those of its own, unless NVRAM names one that is served.
     fn find_boot_program(&self) -> Result<firmware_disks::Found, BootError> {
-        let disks = &self.io.firmware_disks;
-        let tree = self.firmware_tree("", None);
-        firmware_disks::find(disks, &tree, &self.nvram).ok_or_else(|| {
+        let order = firmware_disks::boot_order(&self.nvram);
+        let go_on = || !self.is_ending();
+        let look = |disks: &[FirmwareDisk]| {
+            firmware_disks::find(disks, &self.firmware_tree("", None), &order, &go_on)
+        };
+        let mut disks = self.io.firmware_disks.clone();
+        let served = &self.io.served;
+        let set = |found| *self.found_disks.lock().unwrap_or_else(PoisonError::into_inner) = found;
+        set(Vec::new());
+        let named = order.devices.iter().any(|d| served.iter().any(|s| s.is_on(d)));
+        let mut found = if named { None } else { look(&disks) };
+        if found.is_none() && !served.is_empty() {
+            let say = |text: &str| {
+                self.console.write(text.as_bytes());
+            };
+            let others = served_disks::find(served, &go_on, &say);
+            disks.extend(others.iter().cloned());
+            set(others);
+            found = look(&disks);
+        }
+        found.ok_or_else(|| {
             BootError::NothingToBoot(match disks.len() {
                 0 => "there is nothing to boot: name a kernel with --kernel FILE or a disk with --disk FILE".into(),
                 1 => "the disk is not bootable: it has no PReP boot partition with a boot program, and no boot \

@@ -5,12 +5,24 @@ use std::sync::Arc;
 use block::Disk;
 use device::{DeviceTree, NodeId};
 use devices::nvram::Nvram;
+use devices::vscsi::initiator::Served;
 use firmware::boot::{self, BootOrder, BootPlace, BootProgram};
 use firmware::of_client::{DiskError, DiskInfo};
 use firmware::partition_table;
 
+use crate::served_disks::ServedDisks;
+
 /// Bytes of a CD-ROM's block.
 const CDROM_BLOCK: u32 = 2048;
+
+/// What is behind a disk.
+#[derive(Clone)]
+pub(crate) enum Medium {
+    /// An image of the host's.
+    Image(Arc<dyn Disk>),
+    /// What another partition has.
+    Served(Arc<ServedDisks>, Served),
+}
 
 /// A disk that firmware can read.
 #[derive(Clone)]
@@ -18,7 +30,7 @@ pub(crate) struct FirmwareDisk {
     /// Path of its node. What of it is missing in the device tree is added.
     pub path: String,
     /// What it holds.
-    pub disk: Arc<dyn Disk>,
+    pub medium: Medium,
     /// Whether it is a CD-ROM.
     pub cdrom: bool,
 }
@@ -36,28 +48,40 @@ pub(crate) struct Found {
 impl FirmwareDisk {
     /// Its geometry.
     pub fn info(&self) -> DiskInfo {
-        let block_size = if self.cdrom { CDROM_BLOCK } else { block::SECTOR as u32 };
-        DiskInfo { block_size, blocks: self.disk.size() / u64::from(block_size) }
+        match &self.medium {
+            Medium::Image(disk) => {
+                let block_size = if self.cdrom { CDROM_BLOCK } else { block::SECTOR as u32 };
+                DiskInfo { block_size, blocks: disk.size() / u64::from(block_size) }
+            }
+            Medium::Served(_, unit) => DiskInfo { block_size: unit.block_size, blocks: unit.blocks },
+        }
     }
 
-    /// Reads at a byte offset, whatever the blocks.
-    pub fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), DiskError> {
-        let first = offset / block::SECTOR * block::SECTOR;
-        let end =
-            offset.checked_add(out.len() as u64).and_then(|e| e.checked_next_multiple_of(block::SECTOR));
+    /// Reads at a byte offset, whatever the blocks. `go_on` is asked now and then where it may take long.
+    pub fn read(&self, offset: u64, out: &mut [u8], go_on: &dyn Fn() -> bool) -> Result<(), DiskError> {
+        let size = match &self.medium {
+            Medium::Image(_) => block::SECTOR,
+            Medium::Served(_, unit) => unit.block_size.into(),
+        };
+        let blocks = |first: u64, out: &mut [u8]| match &self.medium {
+            Medium::Image(disk) => disk.read_now(first, out).map_err(|_| DiskError),
+            Medium::Served(server, unit) => server.read(unit, first / size, out, go_on),
+        };
+        let first = offset / size * size;
+        let end = offset.checked_add(out.len() as u64).and_then(|e| e.checked_next_multiple_of(size));
         let end = end.ok_or(DiskError)?;
         if first == offset && end == offset + out.len() as u64 {
-            return self.disk.read_now(offset, out).map_err(|_| DiskError);
+            return blocks(offset, out);
         }
         let mut whole = vec![0; (end - first) as usize];
-        self.disk.read_now(first, &mut whole).map_err(|_| DiskError)?;
+        blocks(first, &mut whole)?;
         out.copy_from_slice(&whole[(offset - first) as usize..][..out.len()]);
         Ok(())
     }
 
-    fn find_boot_program(&self, place: &BootPlace) -> Option<BootProgram> {
+    fn find_boot_program(&self, place: &BootPlace, go_on: &dyn Fn() -> bool) -> Option<BootProgram> {
         let DiskInfo { block_size, blocks } = self.info();
-        let mut read = |offset: u64, out: &mut [u8]| self.read(offset, out).is_ok();
+        let mut read = |offset: u64, out: &mut [u8]| self.read(offset, out, go_on).is_ok();
         boot::find(&mut partition_table::Disk { block_size, blocks, read: &mut read }, place)
     }
 }
@@ -109,12 +133,20 @@ fn alias(tree: &mut DeviceTree, name: &str, count: usize, path: &str) {
     tree.set_str(aliases, &format!("{name}{count}"), path);
 }
 
-/// Finds what to boot: where NVRAM says, else the first disk that has something.
-pub(crate) fn find(disks: &[FirmwareDisk], tree: &DeviceTree, nvram: &Nvram) -> Option<Found> {
-    let bytes = nvram.fetch(0, nvram.size() as u32).unwrap_or_default();
-    let order = BootOrder::from_nvram(&bytes);
+/// What NVRAM says of booting.
+pub(crate) fn boot_order(nvram: &Nvram) -> BootOrder {
+    BootOrder::from_nvram(&nvram.fetch(0, nvram.size() as u32).unwrap_or_default())
+}
+
+/// Finds what to boot: where the order says, else the first disk that has something.
+pub(crate) fn find(
+    disks: &[FirmwareDisk],
+    tree: &DeviceTree,
+    order: &BootOrder,
+    go_on: &dyn Fn() -> bool,
+) -> Option<Found> {
     let found = |d: &FirmwareDisk, place: &BootPlace| {
-        let program = d.find_boot_program(place)?;
+        let program = d.find_boot_program(place, go_on)?;
         let path = format!("{}:{}", d.path, program.place);
         let args = if order.file.is_empty() { program.args.clone() } else { order.file.clone() };
         Some(Found { program, path, args })

@@ -26,7 +26,8 @@ pub use devices::crq::{Cable, Owner, Side};
 pub use devices::vty_server::{Exchange, Line, Sink};
 
 use crate::BootError;
-use crate::firmware_disks::FirmwareDisk;
+use crate::firmware_disks::{FirmwareDisk, Medium};
+use crate::served_disks::ServedDisks;
 
 /// Unit address of the first virtual Ethernet adapter.
 const VETH_UNIT: u32 = 0x7100_0200;
@@ -107,6 +108,8 @@ pub(crate) struct Io {
     pub vio: VioBus,
     /// The disks as firmware reaches them, in the order they were asked for.
     pub firmware_disks: Vec<FirmwareDisk>,
+    /// What other partitions serve.
+    pub served: Vec<Arc<ServedDisks>>,
     /// The PCI host bridge, if anything is on it.
     pub phb: Option<Phb>,
 }
@@ -158,7 +161,11 @@ impl Io {
         }
         io.add_virtio_scsi(disks, &mut paths, b)?;
         let found = disks.iter().zip(paths);
-        let found = found.map(|(d, path)| FirmwareDisk { path, disk: d.disk.clone(), cdrom: d.cdrom });
+        let found = found.map(|(d, path)| FirmwareDisk {
+            path,
+            medium: Medium::Image(d.disk.clone()),
+            cdrom: d.cdrom,
+        });
         io.firmware_disks = found.collect();
         for nic in nics {
             match nic.model {
@@ -211,7 +218,11 @@ impl Io {
                 let unit = side.unit(n as u32);
                 let space = b.window(crq::window(unit))?;
                 let adapter = Crq::new(side, unit, b.owner.clone(), slot.cable.clone(), b.vio_line()?, space);
-                self.vio.add(Arc::new(adapter));
+                let adapter = Arc::new(adapter);
+                self.vio.add(adapter.clone());
+                if side == Side::Client {
+                    self.served.push(ServedDisks::new(format!("/vdevice/v-scsi@{unit:x}"), adapter));
+                }
             }
         }
         Ok(())
@@ -273,7 +284,8 @@ impl Io {
 
     /// Everything back to power-on.
     pub fn reset(&self, papr: &PaprState) {
-        let Io { vio, firmware_disks: _, phb } = self;
+        let Io { vio, firmware_disks: _, served, phb } = self;
+        served.iter().for_each(|s| s.disconnect());
         vio.reset();
         if let Some(phb) = phb {
             phb.reset();

@@ -8,6 +8,7 @@ mod firmware_disks;
 pub mod io;
 pub mod meter;
 mod platform;
+mod served_disks;
 mod timer;
 mod vcpu;
 
@@ -84,6 +85,8 @@ pub struct Partition {
     io: io::Io,
     of: Mutex<Option<OfClient>>,
     placed: Mutex<Option<boot::PlacedFirmware>>,
+    /// Disks that other partitions serve, as they were found when firmware looked.
+    found_disks: Mutex<Vec<firmware_disks::FirmwareDisk>>,
     timer: Timer,
     /// Signals environmental and power warnings.
     _epow: IrqLine,
@@ -181,6 +184,7 @@ impl Partition {
             _epow: epow,
             of: Mutex::new(None),
             placed: Mutex::new(None),
+            found_disks: Mutex::default(),
             ending: Mutex::new(None),
             wake_up: Condvar::new(),
             stopped: AtomicBool::new(false),
@@ -200,7 +204,11 @@ impl Partition {
     pub fn run(self: &Arc<Self>, no_reboot: bool) -> Result<Outcome, BootError> {
         loop {
             self.reset();
-            let entry = self.load()?;
+            let entry = match self.load() {
+                // It waited for another partition's disks.
+                Err(_) if self.stopped.load(Ordering::SeqCst) => return Ok(Outcome::Stopped),
+                other => other?,
+            };
             std::thread::scope(|s| {
                 let builder = |name: String| std::thread::Builder::new().name(name).stack_size(2 << 20);
                 let mut threads = Vec::new();

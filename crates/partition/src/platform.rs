@@ -15,6 +15,7 @@ use papr::rc::HResult;
 use papr::{Capacity, End, HcallFlow, PaprState, PartitionConfig, Platform};
 
 use crate::Partition;
+use crate::firmware_disks::{FirmwareDisk, Medium};
 
 impl Platform for Partition {
     fn config(&self) -> &PartitionConfig {
@@ -150,11 +151,20 @@ impl OfHost for Host<'_> {
         (self.p.sh.tb.now() / (arch::time::TB_HZ / 1000)) as u32
     }
     fn disk_info(&mut self, path: &str) -> Option<DiskInfo> {
-        self.p.io.firmware_disks.iter().find(|d| d.path == path).map(|d| d.info())
+        self.p.firmware_disk(path).map(|d| d.info())
     }
     fn disk_read(&mut self, path: &str, offset: u64, buf: &mut [u8]) -> Result<(), DiskError> {
-        let disk = self.p.io.firmware_disks.iter().find(|d| d.path == path).ok_or(DiskError)?;
-        disk.read(offset, buf)
+        let disk = self.p.firmware_disk(path).ok_or(DiskError)?;
+        let p = self.p;
+        let mut read = || disk.read(offset, buf, &|| !p.is_ending());
+        match disk.medium {
+            Medium::Image(_) => read(),
+            // Whoever serves it may need the processor for that.
+            Medium::Served(..) => p.away(self.cpu.index, read),
+        }
+    }
+    fn quiesce(&mut self) {
+        self.p.io.served.iter().for_each(|s| s.disconnect());
     }
     fn chain(&mut self, entry: u64, args: u64, len: u64) -> bool {
         self.jump = Some((entry, args, len));
@@ -163,6 +173,23 @@ impl OfHost for Host<'_> {
 }
 
 impl Partition {
+    /// The disk whose node has this path.
+    fn firmware_disk(&self, path: &str) -> Option<FirmwareDisk> {
+        let found = self.found_disks.lock().unwrap_or_else(PoisonError::into_inner);
+        self.io.firmware_disks.iter().chain(&*found).find(|d| d.path == path).cloned()
+    }
+
+    /// Waits for something that another partition does; meanwhile others have the processor `index`.
+    fn away<R>(&self, index: usize, wait: impl FnOnce() -> R) -> R {
+        let Some(seat) = self.seat() else { return wait() };
+        seat.cede(index);
+        let result = wait();
+        seat.wake(index);
+        // It goes on when it is its turn.
+        self.sh.vcpus[index].post(event::LEAVE);
+        result
+    }
+
     /// Note how the guest ends, the first time, and have all processors leave.
     pub(crate) fn finish(&self, how: End) {
         let mut slot = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
