@@ -270,20 +270,31 @@ fn progress(console: &mut Guest) -> Result<[f64; 3]> {
     Ok([told[1].parse()?, u64::from_str_radix(&told[2], 16)? as f64 / PURR_HZ, told[3].parse()?])
 }
 
-/// A minute of three that are capped: each has what it is entitled to and no more, by the system's account, by PURR, and
-/// by what it gets done.
-fn minute(case: &mut Case, images: &Images) -> Result<()> {
-    const MINUTE: Duration = Duration::from_secs(60);
-    let parts = [("half", 0.50), ("third", 0.30), ("fifth", 0.20)];
-    let profiles = parts.map(|(name, e)| (name, format!("entitlement = {e:.2}\nmode = \"capped\"")));
-    let profiles: Vec<(&str, &str)> = profiles.iter().map(|(n, p)| (*n, p.as_str())).collect();
-    let up = Up::start(case, images, BUSY, &profiles)?;
+/// Three that are capped, and what each is entitled to.
+const CAPPED: [(&str, f64); 3] = [("half", 0.50), ("third", 0.30), ("fifth", 0.20)];
+
+/// Partitions with these profiles that work for ever, and their consoles.
+fn busy(case: &mut Case, images: &Images, profiles: &[(&str, String)]) -> Result<(Up, Vec<Guest>)> {
+    let all: Vec<(&str, &str)> = profiles.iter().map(|(name, profile)| (*name, profile.as_str())).collect();
+    let up = Up::start(case, images, BUSY, &all)?;
     let mut consoles = Vec::new();
-    for (name, _) in parts {
+    for (name, _) in all {
         let mut console = up.console(case, name)?;
         console.expect("USERLAND", patience())?;
         consoles.push(console);
     }
+    Ok((up, consoles))
+}
+
+/// A minute of three that are capped: each has what it is entitled to and no more, by the system's account, by PURR, and
+/// by what it gets done.
+fn minute(case: &mut Case, images: &Images) -> Result<()> {
+    const MINUTE: Duration = Duration::from_secs(60);
+    let (up, mut consoles) = busy(
+        case,
+        images,
+        &CAPPED.map(|(name, e)| (name, format!("entitlement = {e:.2}\nmode = \"capped\""))),
+    )?;
     let mut first = Vec::new();
     for console in &mut consoles {
         // What was compiled and read at first is not the rule.
@@ -291,7 +302,7 @@ fn minute(case: &mut Case, images: &Images) -> Result<()> {
         first.push(progress(console)?);
     }
     let (given, start) = (up.processor_time()?, Instant::now());
-    let charged = charged(&up, &parts.map(|(name, _)| name), MINUTE)?;
+    let charged = charged(&up, &CAPPED.map(|(name, _)| name), MINUTE)?;
     let given = (up.processor_time()? - given) / start.elapsed().as_secs_f64();
     let mut rates = Vec::new();
     for (console, [at, had, done]) in consoles.iter_mut().zip(first) {
@@ -303,14 +314,14 @@ fn minute(case: &mut Case, images: &Images) -> Result<()> {
     }
     let all: f64 = rates.iter().map(|[_, done]| done).sum();
     eprintln!("the host gave {given:.4} of a processor");
-    for (((name, entitled), (used, _)), [purr, done]) in parts.iter().zip(&charged).zip(&rates) {
+    for (((name, entitled), (used, _)), [purr, done]) in CAPPED.iter().zip(&charged).zip(&rates) {
         let share = done / all;
         eprintln!("{name:<6} entitled {entitled:.2}, charged {used:.4}, PURR {purr:.4}, work {share:.4}");
     }
     // While the host has other things to do a partition has its processor and does not get on: what was stolen from one
     // of them may have been stolen from each.
     let stolen = (1.0 - given).max(0.0);
-    for (((name, entitled), (used, _)), [purr, done]) in parts.iter().zip(&charged).zip(&rates) {
+    for (((name, entitled), (used, _)), [purr, done]) in CAPPED.iter().zip(&charged).zip(&rates) {
         ensure!((used / entitled - 1.0).abs() < 0.01, "{name} was charged with {used:.4} of {entitled}");
         ensure!((purr / entitled - 1.0).abs() < 0.01, "{name}'s PURR grew by {purr:.4} of {entitled}");
         let (share, off) = (done / all, 0.02 * entitled);
@@ -323,16 +334,11 @@ fn minute(case: &mut Case, images: &Images) -> Result<()> {
 }
 
 fn capped(case: &mut Case, images: &Images) -> Result<()> {
-    let parts = [("half", 0.50), ("third", 0.30), ("fifth", 0.20)];
-    let profiles = parts.map(|(name, e)| (name, format!("entitlement = {e:.2}\nmode = \"capped\"")));
-    let profiles: Vec<(&str, &str)> = profiles.iter().map(|(n, p)| (*n, p.as_str())).collect();
-    let up = Up::start(case, images, BUSY, &profiles)?;
-    let mut consoles = Vec::new();
-    for (name, _) in parts {
-        let mut console = up.console(case, name)?;
-        console.expect("USERLAND", patience())?;
-        consoles.push(console);
-    }
+    let (up, mut consoles) = busy(
+        case,
+        images,
+        &CAPPED.map(|(name, e)| (name, format!("entitlement = {e:.2}\nmode = \"capped\""))),
+    )?;
     // All are busy now.
     let mut shares = Vec::new();
     let mut first = Vec::new();
@@ -341,12 +347,12 @@ fn capped(case: &mut Case, images: &Images) -> Result<()> {
         first.push(purr(console)?);
     }
     // What is there is divided as it was promised, however much of it the host gives.
-    let names = parts.map(|(name, _)| name);
+    let names = CAPPED.map(|(name, _)| name);
     let charged = charged(&up, &names, Duration::from_secs(15))?;
-    for ((name, entitled), (used, _)) in parts.iter().zip(&charged) {
+    for ((name, entitled), (used, _)) in CAPPED.iter().zip(&charged) {
         ensure!(*used < 1.03 * entitled, "{name} was charged with {used:.4}");
     }
-    for ((console, (at, had)), (name, entitled)) in consoles.iter_mut().zip(first).zip(parts) {
+    for ((console, (at, had)), (name, entitled)) in consoles.iter_mut().zip(first).zip(CAPPED) {
         // What it wrote meanwhile waits to be read: the last of it.
         let (mut now, mut purr_now) = purr(console)?;
         while now < at + 12.0 {

@@ -181,10 +181,14 @@ impl Partition {
         Ok(Entry { nia: 0x100, is_64bit: true, r1: 0, toc: 0, args: [top - TREE_ROOM, 0, 0, 0, 0] })
     }
 
-    /// The tree as firmware in guest memory gets it.
-    fn flattened_tree(&self, placed: &PlacedFirmware, bootargs: &str) -> DeviceTree {
-        let &PlacedFirmware { rtas_base, initrd, boot_kernel } = placed;
-        let mut tree = papr::fdt::build(&papr::fdt::TreeInput {
+    /// The partition's tree, with what firmware in guest memory is told besides.
+    fn tree(
+        &self,
+        initrd: Option<(u64, u64)>,
+        bootargs: &str,
+        placed: Option<&PlacedFirmware>,
+    ) -> DeviceTree {
+        papr::fdt::build(&papr::fdt::TreeInput {
             config: &self.config,
             agreement: &self.papr.agreement(),
             intc: &self.intc,
@@ -194,17 +198,22 @@ impl Partition {
             phb: self.io.phb.as_ref(),
             bootargs,
             initrd,
-            boot_kernel,
-            rtas_base: Some(rtas_base as u32),
+            boot_kernel: placed.and_then(|p| p.boot_kernel),
+            rtas_base: placed.map(|p| p.rtas_base as u32),
             rng_seed: &Self::rng_seed(),
-        });
+        })
+    }
+
+    /// The tree as firmware in guest memory gets it.
+    fn flattened_tree(&self, placed: &PlacedFirmware, bootargs: &str) -> DeviceTree {
+        let mut tree = self.tree(placed.initrd, bootargs, Some(placed));
         // PCI functions are placed and described already: SLOF need not look for them.
         let bridges: Vec<_> =
             tree.walk().filter(|&n| tree.prop_str(n, "device_type") == Some("pci")).collect();
         for bridge in bridges {
             tree.set_empty(bridge, "qemu,phb-enumerated");
         }
-        tree.reserve(rtas_base, RTAS_ROOM);
+        tree.reserve(placed.rtas_base, RTAS_ROOM);
         tree
     }
 
@@ -283,20 +292,7 @@ impl Partition {
 
     /// What the built-in firmware shows its client.
     fn firmware_tree(&self, bootargs: &str, initrd: Option<(u64, u64)>) -> DeviceTree {
-        let mut tree = papr::fdt::build(&papr::fdt::TreeInput {
-            config: &self.config,
-            agreement: &self.papr.agreement(),
-            intc: &self.intc,
-            terminals: &self.terminals,
-            nvram: &self.nvram,
-            vio: &self.io.vio,
-            phb: self.io.phb.as_ref(),
-            bootargs,
-            initrd,
-            boot_kernel: None,
-            rtas_base: None,
-            rng_seed: &Self::rng_seed(),
-        });
+        let mut tree = self.tree(initrd, bootargs, None);
         let found = self.found_disks.lock().unwrap_or_else(PoisonError::into_inner);
         let disks: Vec<_> = self.io.firmware_disks.iter().chain(&*found).cloned().collect();
         firmware_disks::describe(&disks, &mut tree);
