@@ -151,10 +151,10 @@ impl OfHost for Host<'_> {
         (self.p.sh.tb.now() / (arch::time::TB_HZ / 1000)) as u32
     }
     fn disk_info(&mut self, path: &str) -> Option<DiskInfo> {
-        self.p.firmware_disk(path).map(|d| d.info())
+        self.p.firmware_disk(path, self.cpu.index).map(|d| d.info())
     }
     fn disk_read(&mut self, path: &str, offset: u64, buf: &mut [u8]) -> Result<(), DiskError> {
-        let disk = self.p.firmware_disk(path).ok_or(DiskError)?;
+        let disk = self.p.firmware_disk(path, self.cpu.index).ok_or(DiskError)?;
         let p = self.p;
         let mut read = || disk.read(offset, buf, &|| !p.is_ending());
         match disk.medium {
@@ -173,10 +173,20 @@ impl OfHost for Host<'_> {
 }
 
 impl Partition {
-    /// The disk whose node has this path.
-    fn firmware_disk(&self, path: &str) -> Option<FirmwareDisk> {
-        let found = self.found_disks.lock().unwrap_or_else(PoisonError::into_inner);
-        self.io.firmware_disks.iter().chain(&*found).find(|d| d.path == path).cloned()
+    /// The disk whose node has this path, for a client on processor `index`.
+    fn firmware_disk(&self, path: &str, index: usize) -> Option<FirmwareDisk> {
+        let found = || self.found_disks.lock().unwrap_or_else(PoisonError::into_inner);
+        let named = |d: &&FirmwareDisk| d.path == path;
+        let known = self.io.firmware_disks.iter().chain(&*found()).find(named).cloned();
+        if known.is_some() {
+            return known;
+        }
+        // A partition that came from elsewhere has yet to look.
+        let server = self.io.served.iter().find(|s| s.is_on(path))?;
+        let disks = self.away(index, || server.find(&|| !self.is_ending()));
+        let new = disks.iter().find(named).cloned()?;
+        found().push(new.clone());
+        Some(new)
     }
 
     /// Waits for something that another partition does; meanwhile others have the processor `index`.

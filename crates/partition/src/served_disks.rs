@@ -96,7 +96,7 @@ impl ServedDisks {
     }
 
     /// Looks what there is, as soon as there is a server.
-    fn find(self: &Arc<Self>, go_on: &dyn Fn() -> bool) -> Vec<FirmwareDisk> {
+    pub fn find(self: &Arc<Self>, go_on: &dyn Fn() -> bool) -> Vec<FirmwareDisk> {
         let units = self.with(go_on, &mut |c| c.units(go_on)).unwrap_or_default();
         let disk = |unit: Served| {
             let name = if unit.cdrom { "cdrom" } else { "disk" };
