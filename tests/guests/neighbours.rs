@@ -16,6 +16,7 @@ pub fn register(suite: &mut Suite) {
     suite.add_for(Peer::Rhyp, "system::hostile_neighbours_harm_nobody", true, move |case, images| {
         hostile(case, images, Duration::from_secs(seconds))
     });
+    suite.add_for(Peer::Rhyp, "system::pages_kept_once_are_everybody_s_own", true, |case, _| alike(case));
     suite.add_for(Peer::Rhyp, "system::conferring_pays", false, confer);
     let path = std::env::var_os("PATH").unwrap_or_default();
     if std::env::split_paths(&path).any(|dir| dir.join("passt").is_file()) {
@@ -178,6 +179,66 @@ fn hostile(case: &mut Case, images: &Images, length: Duration) -> Result<()> {
     ensure!(!told.contains("FAILED") && !told.contains("DIFFERENT"), "the client's work went wrong:\n{told}");
     store.send("echo st''ill\n")?;
     store.expect("still", patience())?;
+    up.down()
+}
+
+/// Two partitions of the same memory, whose pages are kept once: what one of them changes, by whatever kind of store, it
+/// has at once, its translated code too, and the other never; also while the pages are being joined.
+fn alike(case: &mut Case) -> Result<()> {
+    const PAGES: u64 = 512;
+    let program = built("alike")?.join("alike");
+    let mut text = "[node]\nprocessors = 1\n".to_owned();
+    for name in ["one", "two"] {
+        text.push_str(&format!(
+            "[[partition]]\nname = \"{name}\"\nkernel = \"{}\"\nmemory = \"64M\"\nentitlement = 0.4\n",
+            program.display()
+        ));
+    }
+    let up = Up::boot(case, &text, &[])?;
+    let mut both = [up.console(case, "one")?, up.console(case, "two")?];
+    for guest in &mut both {
+        guest.expect("READY", patience())?;
+    }
+    let shared = || -> Result<(u64, u64)> {
+        let told: serde_json::Value = serde_json::from_str(&up.ask(&["ls", "--json"])?)?;
+        let count = |name: &str| told[name].as_u64().with_context(|| format!("no {name}: {told}"));
+        Ok((count("pages_kept")?, count("pages_shared")?))
+    };
+    // What each of them is told, and then says; first to all, then what they say.
+    let mut order = |orders: [&str; 2]| -> Result<()> {
+        let to_obey = both.iter_mut().zip(orders).filter(|(_, order)| !order.is_empty());
+        let mut obeying = Vec::new();
+        for (guest, order) in to_obey {
+            guest.send(order)?;
+            obeying.push((guest, order));
+        }
+        for (guest, order) in obeying {
+            for letter in order.chars() {
+                let told = guest.expect(r"(OK|FAIL) (.) (\d+) (\d+)\.", patience())?;
+                ensure!(told[1] == "OK" && told[2] == letter.to_string(), "{orders:?}: {}", told[0]);
+            }
+        }
+        Ok(())
+    };
+    // With long pauses, in which pages are joined.
+    order(["+?", "+?"])?;
+    // The half that this has not changed are among them for certain, all but a few.
+    let deadline = Instant::now() + patience();
+    loop {
+        let (kept, places) = shared()?;
+        if kept >= PAGES * 7 / 8 && places >= 2 * kept {
+            eprintln!("{kept} pages in {places} places");
+            break;
+        }
+        ensure!(Instant::now() < deadline, "only {kept} pages in {places} places");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    order(["c?", ""])?;
+    order(["", "?k?"])?;
+    order(["?", "?"])?;
+    order(["!?", ""])?;
+    order(["", "?!?"])?;
+    order(["x?!?", "y?!?"])?;
     up.down()
 }
 
