@@ -607,6 +607,10 @@ impl Asm<'_> {
         };
         self.vex(pp, map, false, op as u8, d.0, v.0, s.0);
     }
+    /// hi:lo = rdx * s, without the flags (BMI2); the same register twice gets hi.
+    pub fn mulx(&mut self, hi: R, lo: R, s: R) {
+        self.vex(3, 2, true, 0xf6, hi.0, lo.0, s.0);
+    }
     /// With an 8-bit constant.
     pub fn v3i(&mut self, prefix: u8, op: u32, d: X, v: X, s: X, i: u8) {
         self.v3(prefix, op, d, v, s);

@@ -247,6 +247,13 @@ impl Builder for Emit<'_> {
                     V::Reg(d)
                 }
             },
+            Op2::Mulhu if self.bmi2 => {
+                let y = self.reg(b);
+                let d = self.alloc();
+                self.to(RDX, a);
+                self.a.mulx(d, d, y);
+                V::Reg(d)
+            }
             Op2::Mulhs | Op2::Mulhu => {
                 let y = self.reg(b);
                 let d = self.alloc();
@@ -476,59 +483,7 @@ impl Builder for Emit<'_> {
         self.a.store(m(RBP, st!(xer_ca32)), e, 1);
     }
     fn add_xer(&mut self, a: V, b: V, cin: CarryIn, ca: bool, ov: bool) -> V {
-        if ov {
-            self.settle_all();
-        }
-        let (x, y) = (self.reg(a), self.reg(b));
-        let d = self.alloc();
-        self.a.mov(d, x);
-        match cin {
-            CarryIn::Zero => self.a.alu(Alu::Add, true, d, y),
-            CarryIn::One => {
-                self.a.stc();
-                self.a.alu(Alu::Adc, true, d, y);
-            }
-            CarryIn::Ca => {
-                self.a.loadz(RAX, m(RBP, st!(xer_ca)), 1);
-                self.a.alui8(Alu::Add, RAX, 0xff);
-                self.a.alu(Alu::Adc, true, d, y);
-            }
-        }
-        self.writes();
-        if self.mode.sf {
-            if ca {
-                self.a.setcc_m(Cc::B, m(RBP, st!(xer_ca)));
-            }
-            if ov {
-                self.a.setcc(Cc::O, RDX);
-            }
-        }
-        if ca {
-            self.a.mov(RAX, x);
-            self.a.alu(Alu::Xor, true, RAX, y);
-            self.a.alu(Alu::Xor, true, RAX, d);
-            self.a.shi(Sh::Shr, true, RAX, 32);
-            self.a.alui(Alu::And, false, RAX, 1);
-            self.a.store(m(RBP, st!(xer_ca32)), RAX, 1);
-            if !self.mode.sf {
-                self.a.store(m(RBP, st!(xer_ca)), RAX, 1);
-            }
-        }
-        if ov {
-            self.a.mov(RAX, x);
-            self.a.alu(Alu::Xor, true, RAX, d);
-            self.a.mov(RCX, y);
-            self.a.alu(Alu::Xor, true, RCX, d);
-            self.a.alu(Alu::And, true, RAX, RCX);
-            self.a.shi(Sh::Shr, false, RAX, 31);
-            if !self.mode.sf {
-                self.a.mov32(RDX, RAX);
-            }
-            self.a.store(m(RBP, st!(xer_ov32)), RAX, 1);
-            self.a.store(m(RBP, st!(xer_ov)), RDX, 1);
-            self.a.alum8_to(Alu::Or, m(RBP, st!(xer_so)), RDX);
-        }
-        V::Reg(d)
+        self.add_xer_(a, b, cin, ca, ov)
     }
 
     fn jump(&mut self, target: u64) {

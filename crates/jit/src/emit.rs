@@ -6,6 +6,7 @@
 //! done inline (a TLB miss, a division by zero, a trap) branches to a cold piece that has the interpreter carry out
 //! the instruction from its start, which is why such branches come before any write.
 
+mod carry;
 mod condition;
 
 use isa::{Insn, Mode, Rel};
@@ -173,6 +174,7 @@ struct Mark {
     regs: Regs,
     compared: [Option<Compared>; 8],
     unwritten: u8,
+    carry_in_flag: bool,
     groups: [Option<Group>; GROUPS],
     sides: usize,
     exits: usize,
@@ -223,6 +225,10 @@ pub struct Emit<'a> {
     compared: [Option<Compared>; 8],
     /// CR fields, bit 0 for field 0, that memory does not hold yet: they follow from `compared`.
     unwritten: u8,
+    /// The host's carry flag is XER[CA], which memory does not hold.
+    carry_in_flag: bool,
+    /// This instruction may leave its carry there.
+    chain: bool,
     pub(crate) groups: [Option<Group>; GROUPS],
     pub(crate) retry: Option<Retry>,
     /// Where the code comes from.
@@ -310,6 +316,8 @@ impl<'a> Emit<'a> {
             regs: Regs::default(),
             compared: [None; 8],
             unwritten: 0,
+            carry_in_flag: false,
+            chain: false,
             groups: [None; GROUPS],
             retry: None,
             source,
@@ -349,11 +357,16 @@ impl<'a> Emit<'a> {
         self.single_made = None;
         self.retry = None;
         self.cold_from = self.l.sites.len();
+        self.chain = self.chains(op, i);
+        if self.carry_in_flag && !self.keeps_carry(op, i) {
+            self.put_carry();
+        }
         let mark = Mark {
             pos: self.a.pos,
             regs: self.regs,
             compared: self.compared,
             unwritten: self.unwritten,
+            carry_in_flag: self.carry_in_flag,
             groups: self.groups,
             sides: self.l.sides.len(),
             exits: self.l.exits.len(),
@@ -364,7 +377,7 @@ impl<'a> Emit<'a> {
         };
         let place = thunk::place(off, self.done, op as u16);
         let crossing = i.prefix != 0 && off & 63 == 60;
-        let ok = !crossing && isa::exec(op, self, i).is_ok() && !self.failed;
+        let ok = !crossing && (self.straight(op, i) || isa::exec(op, self, i).is_ok()) && !self.failed;
         if ok {
             let warm = self.l.warms.len() > mark.warms;
             if (warm || self.l.sites.len() > self.cold_from) && self.cold_sites(mark.sides) {
@@ -397,6 +410,7 @@ impl<'a> Emit<'a> {
             self.regs = mark.regs;
             self.compared = mark.compared;
             self.unwritten = mark.unwritten;
+            self.carry_in_flag = mark.carry_in_flag;
             self.groups = mark.groups;
             self.l.sides.truncate(mark.sides);
             self.l.exits.truncate(mark.exits);
@@ -405,6 +419,7 @@ impl<'a> Emit<'a> {
             self.l.warms.truncate(mark.warms);
             self.ended = false;
             self.late = mark.late;
+            self.put_carry();
             self.settle_all();
             self.put_late();
             self.call_one(place, i.raw, i.prefix, false);
@@ -433,6 +448,7 @@ impl<'a> Emit<'a> {
     /// End the block: go on in sequence if it does not end by itself, then the pieces for rare cases.
     pub fn finish(&mut self, next: u32) {
         if !self.ended {
+            self.put_carry();
             self.settle_all();
             self.exit(next as i64, self.done, false);
         }

@@ -1,5 +1,8 @@
 //! The programs of the other tests with every loop compiled by the second tier when it is first met.
+#![allow(clippy::duplicate_mod)] // both bring their own pair of machines
 
+#[path = "carries.rs"]
+mod carries;
 #[path = "programs.rs"]
 mod programs;
 

@@ -225,6 +225,7 @@ impl Emit<'_> {
         }
         self.unwritten &= !(1 << n);
         if let Some(x) = self.compared[n] {
+            self.put_carry();
             let at = |s: &Self, o| match o {
                 Operand::Guest(g) => s.regs.peek(g),
                 Operand::Imm(_) => None,

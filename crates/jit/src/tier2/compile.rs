@@ -103,6 +103,9 @@ impl Compiler {
                 }
                 region => region.ok_or(Refusal::NoLoop)?,
             };
+            if region.carries() && !r.all {
+                return Err(Refusal::Carries);
+            }
             self.ctx.clear();
             let made = self.lower(r, &region, pairs, wide, page.follows());
             let Made { exits, failed, pairs: more, wide: vectors } = made;

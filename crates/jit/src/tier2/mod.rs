@@ -64,6 +64,8 @@ pub enum Refusal {
     Instruction,
     /// The compiler refused.
     Compiler,
+    /// Mostly chains of carries, which tier 1 keeps in the host's flag.
+    Carries,
     /// Functions in these pages are called, counted from the head's.
     More(Vec<i32>),
 }

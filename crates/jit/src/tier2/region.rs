@@ -76,6 +76,14 @@ impl Region {
         self.blocks.values().map(|b| b.items.len()).sum()
     }
 
+    /// Whether more than a quarter of it takes a carry from the instruction before. The compiler has each in a register
+    /// of its own.
+    pub fn carries(&self) -> bool {
+        use Op::*;
+        let takes = |i: &&Item| matches!(i.op, Adde | Addze | Addme | Subfe | Subfze | Subfme);
+        4 * self.blocks.values().flat_map(|b| &b.items).filter(takes).count() > self.len()
+    }
+
     /// Which slots' pages it is in.
     pub fn pages(&self) -> [bool; SLOTS] {
         let mut p = [false; SLOTS];
