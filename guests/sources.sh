@@ -21,6 +21,28 @@ need() {
         die "apt-get failed, see $out/apt.log"
 }
 
+# cross NAME SOURCE FLAG ...: compiles a program of ours to $out/NAME, whole or not at all.
+cross() {
+    name=$1
+    shift
+    need powerpc64le-linux-gnu-gcc:gcc-powerpc64le-linux-gnu
+    powerpc64le-linux-gnu-gcc -Wall -Wextra -Werror -static -o "$out/$name.new" "$@"
+    mv "$out/$name.new" "$out/$name"
+    echo "$out/$name"
+}
+
+# cross_linux NAME SOURCE FLAG ...: a little-endian program of Linux.
+cross_linux() {
+    need /usr/powerpc64le-linux-gnu/lib/libc.a:libc6-dev-ppc64el-cross
+    cross "$@"
+}
+
+# cross_bare NAME SOURCE FLAG ...: a big-endian program that is a kernel itself, without libraries, at 0x1234000.
+cross_bare() {
+    cross "$@" -mbig -mabi=elfv2 -mcpu=power8 -ffreestanding -nostdlib -fno-pic -no-pie -fno-stack-protector \
+        -fno-tree-loop-distribute-patterns -msoft-float -mno-altivec -mno-vsx -Wl,-EB,-Ttext=0x1234000,--build-id=none
+}
+
 # linux_source: unpacks Debian's kernel source to $out/src/linux-source-6.1, once.
 linux_source() {
     [ -f "$out/src/linux.done" ] && return

@@ -10,8 +10,4 @@ mkdir -p "$out"
 out=$(cd "$out" && pwd)
 . "$here/../sources.sh"
 
-need powerpc64le-linux-gnu-gcc:gcc-powerpc64le-linux-gnu /usr/powerpc64le-linux-gnu/lib/libc.a:libc6-dev-ppc64el-cross
-powerpc64le-linux-gnu-gcc -O1 -std=gnu11 -Wall -Wextra -Werror -ffp-contract=off -frounding-math -fno-builtin \
-    -static -o "$out/arithmetic.new" "$here/arithmetic.c" -lm
-mv "$out/arithmetic.new" "$out/arithmetic"
-echo "$out/arithmetic"
+cross_linux arithmetic "$here/arithmetic.c" -O1 -std=gnu11 -ffp-contract=off -frounding-math -fno-builtin -lm

@@ -10,8 +10,4 @@ mkdir -p "$out"
 out=$(cd "$out" && pwd)
 . "$here/../sources.sh"
 
-need powerpc64le-linux-gnu-gcc:gcc-powerpc64le-linux-gnu
-powerpc64le-linux-gnu-gcc -mbig -mabi=elfv2 -nostdlib -static -Wl,-EB,-Ttext=0x1234000,--build-id=none \
-    -o "$out/hostile.new" "$here/hostile.S"
-mv "$out/hostile.new" "$out/hostile"
-echo "$out/hostile"
+cross_bare hostile "$here/hostile.S"
