@@ -111,6 +111,11 @@ pub struct Cpu {
     pub prefixed: bool,
     /// Instructions completed.
     pub retired: u64,
+    /// After how many turns of loops that wait (`wait`, `or 1,1,1`) it lets others run, as if by H_CONFER to all;
+    /// `None`: it does not.
+    pub patience: Option<u32>,
+    /// Turns since then.
+    pub(crate) pauses: u32,
     /// A watchpoint is set.
     pub(crate) watching: bool,
     /// The performance monitor.
@@ -140,6 +145,8 @@ impl Cpu {
             refetch: true,
             prefixed: false,
             retired: 0,
+            patience: None,
+            pauses: 0,
             watching: false,
             pmu: crate::pmu::Pmu::default(),
             slb_displaced: false,

@@ -58,7 +58,7 @@ impl Cpu {
             | Helper::Msgclr
             | Helper::Msgsync
             | Helper::Attn => Err(self.raise(Fault::program(srr1::PRIVILEGED))),
-            Helper::Wait => Ok(()),
+            Helper::Pause => self.pause(),
             Helper::Mtmsr | Helper::Mtmsrd => self.mtmsr(h == Helper::Mtmsrd, i),
             Helper::Mfmsr => {
                 self.st.gpr[i.rt() as usize] = self.st.msr;
@@ -437,6 +437,18 @@ impl Cpu {
             }
         }
         Err(Stop::Events)
+    }
+
+    /// One more turn of a loop that waits, by the hints such loops give: what is waited for may need the physical
+    /// processor that the loop has.
+    fn pause(&mut self) -> Result<(), Stop> {
+        let Some(patience) = self.patience else { return Ok(()) };
+        self.pauses += 1;
+        if self.pauses < patience {
+            return Ok(());
+        }
+        self.pauses = 0;
+        Err(Stop::Exit(Exit::Confer(None)))
     }
 
     /// A full barrier on the host.

@@ -669,7 +669,11 @@ pub fn and<B: Builder>(b: &mut B, i: Insn) -> R<B> {
 #[inline(always)]
 pub fn or<B: Builder>(b: &mut B, i: Insn) -> R<B> {
     if i.rs() == i.rb() {
-        // mr; also the priority hints or 1,1,1 and kin, which change nothing else.
+        // Low and very low priority (Book II, 4.3): what is looked for is not there yet.
+        if i.ra() == i.rs() && matches!(i.ra(), 1 | 31) && !i.rc() {
+            return b.helper(crate::Helper::Pause, i);
+        }
+        // mr; also the other priorities, or 2,2,2 and kin, which change nothing else.
         let v = b.gpr(i.rs());
         put(b, i.ra(), v, i.rc());
         return Ok(());

@@ -13,7 +13,8 @@ pub enum Helper {
     Rfscv,
     Hrfid,
     Stop,
-    Wait,
+    /// `wait`, and the lower priorities (`or 1,1,1`, `or 31,31,31`) that loops take while they wait.
+    Pause,
     // state
     Mtmsr,
     Mtmsrd,

@@ -77,7 +77,7 @@ macro_rules! helpers {
     )* };
 }
 helpers! {
-    sc Sc; scv Scv; wait Wait; darn Darn;
+    sc Sc; scv Scv; wait Pause; darn Darn;
     rfid Rfid privileged; rfscv Rfscv privileged;
     rfebb Rfebb;
     slbie Slbie privileged; slbieg Slbieg privileged; slbia Slbia privileged; slbiag Slbiag privileged;

@@ -336,6 +336,46 @@ fn a_budget_ends_a_loop_and_nothing_is_lost() {
     assert!(d.is_empty(), "{}", d.join("\n"));
 }
 
+/// A loop that says that it waits, by low priority or by `wait`, lets others run after so many turns where that is wanted;
+/// otherwise, and with other priorities, it goes on.
+#[test]
+fn a_loop_that_waits_lets_others_run() {
+    const TURNS: u32 = 400;
+    let or = |n: u32| 31 << 26 | n << 21 | n << 16 | n << 11 | 444 << 1;
+    let wait = 31 << 26 | 2 << 21 | 30 << 1;
+    let hints =
+        [(or(1), true), (or(31), true), (wait, true), (or(2), false), (or(6), false), (or(1) | 1, false)];
+    for (hint, waits) in hints {
+        for patience in [None, Some(1), Some(8)] {
+            let mut p = Pair::new("power10", true);
+            let mut code = constant(9, TURNS).to_vec();
+            code.extend([
+                0x7d29_03a6,
+                hint,
+                addi(3, 3, 1),
+                16 << 26 | 16 << 21 | (-8i32 as u32) & 0xfffc,
+                SC1,
+            ]);
+            p.load(0x1_0000, &code);
+            p.both(|c| c.patience = patience);
+            let mut left = 0;
+            loop {
+                let exits = (p.interp.run(&mut p.a, 1 << 20), p.jit.run(&mut p.b, 1 << 20));
+                let d = pair::differences(&p.a, &p.b);
+                assert!(d.is_empty(), "{hint:#x}: {}", d.join("\n"));
+                match exits {
+                    (Exit::Confer(None), Exit::Confer(None)) => left += 1,
+                    (Exit::Stop, Exit::Stop) => break,
+                    other => panic!("{hint:#x}: {other:?}"),
+                }
+            }
+            assert_eq!(p.b.st.gpr[3], TURNS as u64);
+            let expected = patience.filter(|_| waits).map_or(0, |n| TURNS / n);
+            assert_eq!(left, expected, "{hint:#x}, {patience:?}");
+        }
+    }
+}
+
 #[test]
 fn a_full_cache_is_emptied() {
     let mut p = Pair::new("power9", false);

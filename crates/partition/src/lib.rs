@@ -107,6 +107,9 @@ pub struct Partition {
     trims: AtomicU32,
 }
 
+/// [`arch::Cpu::patience`]: loops of fewer turns end before another processor would have begun.
+const PATIENCE: u32 = 32;
+
 /// External interrupt lines of the processors.
 struct Lines(Vec<Arc<VcpuLink>>);
 
@@ -311,6 +314,14 @@ impl Partition {
     /// For measurements: a processor that confers its turn to another goes on instead.
     pub fn ignore_confer(&self, on: bool) {
         self.ignore_confer.store(on, Ordering::Relaxed);
+    }
+
+    /// How long its processors wait in loops before they let another go first ([`arch::Cpu::patience`]): only where there may
+    /// be fewer processors of the host than of the partition.
+    pub(crate) fn patience(&self) -> Option<u32> {
+        let own = std::thread::available_parallelism().map_or(1, usize::from);
+        let shared = self.seat().is_some() || self.sh.vcpus.len() > own;
+        (shared && !self.ignore_confer.load(Ordering::Relaxed)).then_some(PATIENCE)
     }
 
     pub(crate) fn seat(&self) -> Option<Arc<dispatch::Seat>> {

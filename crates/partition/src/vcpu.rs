@@ -24,6 +24,7 @@ const WAKES: u32 = event::EXTERNAL
 pub fn life(p: Arc<Partition>, index: usize, entry: Option<Entry>) -> u64 {
     let env = Arc::new(Surroundings(p.clone()));
     let mut cpu = Cpu::new(p.config.model, p.sh.clone(), env, index);
+    cpu.patience = p.patience();
     let mut engine = Engine::new(&p.accel());
     let link = cpu.link.clone();
     match entry {

@@ -93,7 +93,8 @@ pub struct UpArgs {
     /// Say whether the profile is right, and no more.
     #[arg(long)]
     pub check: bool,
-    /// For measurements: a virtual processor that confers its turn to another goes on instead.
+    /// For measurements: a virtual processor that confers its turn to another, by hypercall or in a loop that says it
+    /// waits, goes on instead.
     #[arg(long, hide = true)]
     pub ignore_confer: bool,
 }
