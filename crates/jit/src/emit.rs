@@ -627,7 +627,7 @@ impl<'a> Emit<'a> {
             let [miss, other] = thunk::find_page(&mut self.a);
             self.a.jmp_m(m(RDX, 8));
             self.a.patch(other, leave_to);
-            (miss, leave_to)
+            (miss, self.thunks.far)
         };
         self.a.patch(miss, other);
         self.a.patch(over, leave_to);

@@ -119,6 +119,8 @@ pub struct Thunks {
     /// Call with eax = pages to go, signed, in bytes, by the mode's SF: goes on behind the call if that page is the host
     /// page whose address stands 5 bytes further; else leaves with the exit number that stands 13 bytes further.
     pub cross: [usize; 2],
+    /// Jump with rax = the effective address to go on at, of whose page the TLB knows nothing.
+    pub far: usize,
     /// Jump with rax = the effective address to return to, ecx = 16 times the number of a note that it is not.
     pub unnoted: usize,
     /// Call with rax = address, ecx = bytes - 1: looks up the page of a load, of a store, see [`crate::group::look`].
@@ -314,7 +316,9 @@ pub fn emit(a: &mut Asm) -> Thunks {
         t.cross[sf as usize] = cross(a, sf, t.leave);
     }
     align(a);
-    t.unnoted = unnoted(a, t.leave_to);
+    t.far = far(a, t.leave_to);
+    align(a);
+    t.unnoted = unnoted(a, t.far, t.leave_to);
     for write in [0, 1] {
         align(a);
         t.look[write] = crate::group::look(a, slot::DATA[write]);
@@ -470,6 +474,7 @@ fn cross(a: &mut Asm, sf: bool, leave: usize) -> usize {
     a.load(RDX, m(RSP, 0));
     a.alum(Alu::Cmp, true, RAX, m(RCX, TAG));
     let miss = a.jcc(Cc::Ne);
+    let entry = a.pos;
     a.load(RCX, m(RCX, ADDEND));
     a.alu(Alu::Add, true, RCX, RAX);
     a.alum(Alu::Cmp, true, RCX, m(RDX, 5));
@@ -477,10 +482,41 @@ fn cross(a: &mut Asm, sf: bool, leave: usize) -> usize {
     a.store(engine(slot::BASE), RAX, 8);
     a.ret();
     a.here(miss);
+    fill_fetch(a, 8);
+    fetch_entry(a);
+    a.load(RDX, m(RSP, 0));
+    a.alum(Alu::Cmp, true, RAX, m(RCX, TAG));
+    let found = a.jcc(Cc::E);
+    a.patch(found, entry);
     a.here(other);
     a.load32(RAX, m(RDX, 13));
     a.alui(Alu::Add, true, RSP, 8);
     a.jmp_to(leave);
+    at
+}
+
+/// Enter the TLB for a fetch from rax, which stays; `room` bytes of stack below align it. Other registers are lost.
+fn fill_fetch(a: &mut Asm, room: i32) {
+    a.alui(Alu::Sub, true, RSP, room);
+    a.store(m(RSP, 0), RAX, 8);
+    a.load(RDI, engine(slot::RUN));
+    a.mov(RSI, RAX);
+    a.movi32(RDX, FETCHES);
+    a.movi(RAX, fill as *const () as u64);
+    a.call_r(RAX);
+    a.load(RAX, m(RSP, 0));
+    a.alui(Alu::Add, true, RSP, room);
+}
+
+/// [`Thunks::far`]
+fn far(a: &mut Asm, leave_to: usize) -> usize {
+    let at = a.pos;
+    fill_fetch(a, 16);
+    let leaves = find_page(a);
+    a.jmp_m(m(RDX, 8));
+    for s in leaves {
+        a.patch(s, leave_to);
+    }
     at
 }
 
@@ -510,17 +546,16 @@ fn noted_last(a: &mut Asm) -> usize {
 }
 
 /// [`Thunks::unnoted`]
-fn unnoted(a: &mut Asm, leave_to: usize) -> usize {
+fn unnoted(a: &mut Asm, far: usize, leave_to: usize) -> usize {
     let at = a.pos;
     // A call may have been left otherwise, and then its note is in the way.
     a.alui8(Alu::Sub, RCX, 16);
     let other = noted_last(a);
     a.here(other);
-    let leaves = find_page(a);
+    let [miss, other] = find_page(a);
     a.jmp_m(m(RDX, 8));
-    for s in leaves {
-        a.patch(s, leave_to);
-    }
+    a.patch(miss, far);
+    a.patch(other, leave_to);
     at
 }
 
@@ -563,13 +598,20 @@ pub fn find(a: &mut Asm) -> usize {
     a.jcc(Cc::Ne)
 }
 
+/// Kind of access of [`fill`]: instructions. 0: a load, 1: a store.
+const FETCHES: u32 = 2;
+
 /// Enters the TLB for an access of kind `kind` to `ea`, if the guest may make it. Whoever probed looks again.
 extern "sysv64" fn fill(run: *mut Run, ea: u64, kind: u64) {
     // SAFETY: as in `one`.
     let run = unsafe { &mut *run };
     // SAFETY: as in `one`.
     let cpu = unsafe { &mut *run.cpu };
-    let access = if kind == 0 { mem::Access::Read } else { mem::Access::Write };
+    let access = match kind as u32 {
+        0 => mem::Access::Read,
+        FETCHES => mem::Access::Exec,
+        _ => mem::Access::Write,
+    };
     let r = std::panic::catch_unwind(AssertUnwindSafe(|| {
         // A fault is met again by the instruction when it is carried out whole.
         let _ = cpu.real_of(ea, access);
