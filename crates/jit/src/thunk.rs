@@ -67,6 +67,9 @@ pub mod slot {
     /// How many of them there are in a bank.
     #[cfg(feature = "tier2")]
     pub const WINDOW_COUNT: usize = 16;
+    /// Budget that a region of the second tier has not taken yet.
+    #[cfg(feature = "tier2")]
+    pub const REST: usize = WINDOWS + 3 * BANKS * WINDOW_COUNT;
 }
 
 /// Displacement off rbp of a byte of [`arch::CpuState`].

@@ -227,7 +227,7 @@ impl Compiler {
             ended: false,
             failed: false,
         };
-        l.f.def_var(l.vars.left, left);
+        l.take_budget(left);
         l.base = l.state_load(I64, Lower::engine_at(BASE));
         for (p, used) in r.ticket.others.iter().zip(region.pages()) {
             if let (Some(p), true) = (p, used) {

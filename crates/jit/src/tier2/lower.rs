@@ -187,6 +187,10 @@ macro_rules! st {
 }
 pub(super) use st;
 
+/// Instructions of the budget that a region takes at a time. It looks whether it is to leave when they are used up: a
+/// microsecond at most.
+const PART: i64 = 2048;
+
 const ENTRY: u32 = std::mem::size_of::<mem::TlbEntry>() as u32;
 
 impl Lower<'_> {
@@ -321,6 +325,7 @@ impl Lower<'_> {
         let left = self.left(done);
         let n = self.iconst(n as u64);
         if self.dirty == Regs::NONE {
+            let left = self.with_rest(left);
             self.f.ins().return_(&[n, left]);
             return;
         }
@@ -344,9 +349,27 @@ impl Lower<'_> {
         self.fields = [None; 8];
         self.singles.clear();
         // Registers become more parameters.
-        let answer = self.f.block_params(out).to_vec();
+        let mut answer = self.f.block_params(out).to_vec();
         self.write_back();
+        if let Some(left) = answer.last_mut() {
+            *left = self.with_rest(*left);
+        }
         self.f.ins().return_(&answer);
+    }
+
+    /// In the entry block: take the first part of the budget.
+    pub(super) fn take_budget(&mut self, all: Value) {
+        let most = self.iconst(PART as u64);
+        let part = self.f.ins().smin(all, most);
+        let rest = self.f.ins().isub(all, part);
+        self.state_store(Self::engine_at(slot::REST), rest);
+        self.f.def_var(self.vars.left, part);
+    }
+
+    /// `left` and what of the budget was not taken.
+    fn with_rest(&mut self, left: Value) -> Value {
+        let rest = self.state_load(I64, Self::engine_at(slot::REST));
+        self.f.ins().iadd(left, rest)
     }
 
     fn left(&mut self, done: u32) -> Value {
@@ -472,18 +495,23 @@ impl Lower<'_> {
                 self.leave(Exit::Go(rel), 0);
                 continue;
             };
-            let out = self.cold_exit();
-            let on = self.f.create_block();
-            let left = self.f.use_var(self.vars.left);
-            let over = self.f.ins().icmp_imm_s(IntCC::SignedLessThan, left, 0);
-            self.f.ins().brif(over, out, &[], on, &[]);
-            self.f.switch_to_block(on);
             // Loads of the next turn are not those of this one.
             self.f.ins().sequence_point();
+            let (more, out) = (self.cold_exit(), self.cold_exit());
+            let left = self.f.use_var(self.vars.left);
+            let over = self.f.ins().icmp_imm_s(IntCC::SignedLessThan, left, 0);
+            self.f.ins().brif(over, more, &[], t, &[]);
+            self.f.switch_to_block(more);
+            let rest = self.state_load(I64, Self::engine_at(slot::REST));
+            let all = self.f.ins().iadd(left, rest);
+            self.take_budget(all);
             let flags = MemFlagsData::trusted();
             let exit_at = self.state_load(I64, Self::engine_at(slot::EXIT));
             let x = self.f.ins().load(I32, flags, exit_at, 0);
-            self.f.ins().brif(x, out, &[], t, &[]);
+            let stop = self.f.ins().icmp_imm_u(IntCC::NotEqual, x, 0);
+            let over = self.f.ins().icmp_imm_s(IntCC::SignedLessThan, all, 0);
+            let stop = self.f.ins().bor(stop, over);
+            self.f.ins().brif(stop, out, &[], t, &[]);
             self.f.switch_to_block(out);
             self.leave(Exit::Go(rel), 0);
         }
