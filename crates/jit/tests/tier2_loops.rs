@@ -45,6 +45,67 @@ const MEMORY: [u32; 12] = [
     0x3863_8010,
 ];
 
+/// Loops whose turns need not look at every page again: one with a way out, and one of vectors.
+/// ld r6,8(r3); std r6,0(r4); ldu r7,16(r3); lbzu r9,-1(r5); add r7,r7,r9; xor r12,r12,r7; cmpld r7,r11; beq out;
+/// addi r4,r4,16
+/// lvx v1,r3,r8; stvx v1,r4,r8; lhau r10,2(r5); stdbrx r10,r4,r8; add r12,r12,r10; xor r12,r12,r7; addi r3,r3,16;
+/// addi r4,r4,16
+const STRAIGHT: [&[u32]; 2] = [
+    &[
+        0xe8c3_0008,
+        0xf8c4_0000,
+        0xe8e3_0011,
+        0x8d25_ffff,
+        0x7ce7_4a14,
+        0x7d8c_3a78,
+        0x7c27_5840,
+        0x4182_000c,
+        0x3884_0010,
+    ],
+    &[0x7c23_40ce, 0x7c24_41ce, 0xad45_0002, 0x7d44_4528, 0x7d8c_5214, 0x7d8c_3a78, 0x3863_0010, 0x3884_0010],
+];
+
+#[test]
+fn turns_that_keep_to_their_pages() {
+    let machine = |le, code: &[u32], turns, regs: [u64; 3]| {
+        let mut p = Pair::new("power9", le);
+        p.load(0x1_0f40, &counted(turns, code));
+        p.both(|c| {
+            c.set_msr(c.st.msr | msr::VEC);
+            c.st.gpr[3..6].copy_from_slice(&regs);
+            c.st.gpr[8] = 32;
+            c.st.gpr[11] = 0x1234_5678_9abc_def0;
+            (0x7_0000..0xf_8000)
+                .step_by(4)
+                .for_each(|a| word(c, a, (a as u32).wrapping_mul(0x9e37_79b9), le));
+        });
+        p
+    };
+    for code in STRAIGHT {
+        for (le, regs) in [
+            (true, [0x7_0f40, 0xb_0000, 0xc_f123]),
+            (false, [0x7_0ff3, 0xb_0ffb, 0xc_f000]),
+            // What is stored is loaded again.
+            (true, [0x7_0f40, 0x7_1f48, 0x9_8001]),
+            (false, [0x8_0000, 0x7_fff0, 0x9_0010]),
+        ] {
+            for turns in [3, 4, 5, 6, 400, 9000] {
+                agree(&mut machine(le, code, turns, regs), "straight");
+            }
+        }
+        // Out of memory amid such turns.
+        let size = pair::SIZE;
+        for regs in [
+            [size - 0x1_0008, 0xb_0000, 0xc_f123],
+            [0x7_0000, size - 0x2_1003, 0xc_f123],
+            [0x7_0000, 0xb_0000, size - 0x2000],
+        ] {
+            let mut p = machine(true, code, 32_000, regs);
+            agree(&mut p, "straight out");
+        }
+    }
+}
+
 #[test]
 fn loops_over_many_pages() {
     for le in [false, true] {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use cranelift_codegen::control::ControlPlane;
+use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{F32, F64, I8X16, I64};
 use cranelift_codegen::ir::{AbiParam, AliasRegionData, Function, InstBuilder, Signature, UserFuncName};
 use cranelift_codegen::isa::{CallConv, OwnedTargetIsa};
@@ -16,7 +17,8 @@ use isa::audit::Regs;
 use super::group::Groups;
 use super::lower::{BASE, Lower, Tables, Vars, Windows};
 use super::places::{CALLED, SLOTS};
-use super::region::{Item, Page, Region};
+use super::region::{Block, Item, Page, Region};
+use super::strip::Strip;
 use super::{Code, Refusal, Request};
 
 /// Times a region is formed anew because of instructions that the compiler does not do.
@@ -219,6 +221,9 @@ impl Compiler {
             tested: None,
             windows: Windows::default(),
             groups: Groups::default(),
+            seen: HashMap::new(),
+            plans: BTreeMap::new(),
+            fast: None,
             only_singles: region.only_singles() & !pairs & !wide,
             dirty: Regs::NONE,
             fields: [None; 8],
@@ -263,39 +268,88 @@ struct Made {
 fn blocks_of(l: &mut Lower, region: &Region, grouped: bool) -> Vec<u32> {
     let mut failed = Vec::new();
     let mut fields = BTreeMap::new();
-    l.groups = if grouped { Groups::of(region, l.mode) } else { Groups::default() };
+    // Loops of floating point have no registers to spare for it.
+    let strips = if l.has_fp { Vec::new() } else { Strip::all(region, &l.places, l.mode) };
+    // What is known at the end of a block that is there twice is not known after it.
+    let apart =
+        |from: u32, to: u32| strips.iter().any(|s| s.chain.contains(&from) && (!s.chain[1..].contains(&to)));
+    l.groups = if grouped { Groups::of(region, apart, l.mode) } else { Groups::default() };
+    for s in &strips {
+        let b = l.f.create_block();
+        l.plans.insert(s.chain[0], b);
+    }
     for b in region.blocks.values() {
         l.f.switch_to_block(l.blocks[&b.off]);
-        l.dirty = b.dirty;
-        l.done = 0;
-        l.ended = false;
-        l.singles.clear();
         // What is known of the CR where the only way here is from a block emitted before.
         l.fields = match b.from[..] {
-            [from] if b.off != region.head => fields.get(&from).copied().unwrap_or_default(),
+            [from] if b.off != region.head && !apart(from, b.off) => {
+                fields.get(&from).copied().unwrap_or_default()
+            }
             _ => [None; 8],
         };
-        for i in &b.items {
-            l.item = *i;
-            l.failed = false;
-            let ok = isa::exec(i.op, l, i.insn).is_ok() && !l.failed;
-            if !ok {
-                failed.push(i.off);
-                // The code is thrown away: let it be well-formed.
-                if !l.ended {
-                    l.leave(super::Exit::Head, 0);
-                    l.ended = true;
-                }
-            }
-            l.done += 1;
-            if l.ended {
-                break;
-            }
-        }
-        if !l.ended {
-            l.go_on(b.end, 0);
-        }
+        block_of(l, b, &mut failed);
         fields.insert(b.off, l.fields);
     }
+    for s in &strips {
+        copy_of(l, s, region, &mut failed);
+    }
     failed
+}
+
+/// The copy of a loop that looks at no windows.
+fn copy_of(l: &mut Lower, s: &Strip, region: &Region, failed: &mut Vec<u32>) {
+    let (off, head) = (s.chain[0], l.blocks[&s.chain[0]]);
+    let plan = l.plans[&off];
+    l.f.switch_to_block(plan);
+    let Some((fast, first, stop)) = l.plan(s, head) else { return };
+    let latch = fast.latch;
+    l.fast = Some(fast);
+    l.groups.forget();
+    l.fields = [None; 8];
+    let mut here = first;
+    for (n, off) in s.chain.iter().enumerate() {
+        let next = s.chain.get(n + 1).map(|&o| (o, l.f.create_block()));
+        if let Some(f) = &mut l.fast {
+            f.next = next;
+        }
+        l.f.switch_to_block(here);
+        block_of(l, &region.blocks[off], failed);
+        here = next.map_or(latch, |(_, b)| b);
+    }
+    l.fast = None;
+    l.f.switch_to_block(latch);
+    // Loads of the next turn are not those of this one.
+    l.f.ins().sequence_point();
+    let left = l.f.use_var(l.vars.left);
+    let on = l.f.ins().icmp(IntCC::SignedGreaterThan, left, stop);
+    let slow = l.f.create_block();
+    l.f.ins().brif(on, first, &[], slow, &[]);
+    l.turn(slow, off, plan);
+}
+
+fn block_of(l: &mut Lower, b: &Block, failed: &mut Vec<u32>) {
+    l.dirty = b.dirty;
+    l.done = 0;
+    l.ended = false;
+    l.singles.clear();
+    for i in &b.items {
+        l.item = *i;
+        l.failed = false;
+        let ok = isa::exec(i.op, l, i.insn).is_ok() && !l.failed;
+        if !ok {
+            failed.push(i.off);
+            // The code is thrown away: let it be well-formed.
+            if !l.ended {
+                l.leave(super::Exit::Head, 0);
+                l.ended = true;
+            }
+        }
+        l.done += 1;
+        if l.ended {
+            break;
+        }
+    }
+    if !l.ended {
+        l.go_on(b.end, 0);
+    }
 }

@@ -36,7 +36,7 @@ pub struct Groups {
 }
 
 /// Base register, displacement, size and whether it stores, of an access with a displacement.
-fn access(op: Op, i: Insn) -> Option<(u32, i64, i64, bool)> {
+pub fn access(op: Op, i: Insn) -> Option<(u32, i64, i64, bool)> {
     let (d, size, store) = match op {
         Op::Lbz | Op::Lbzu => (i.si(), 1, false),
         Op::Lhz | Op::Lha | Op::Lhzu | Op::Lhau => (i.si(), 2, false),
@@ -55,7 +55,7 @@ fn access(op: Op, i: Insn) -> Option<(u32, i64, i64, bool)> {
 }
 
 /// The register that `i` only adds a constant to, and that.
-fn moved(i: &Item) -> Option<(u32, i64)> {
+pub fn moved(i: &Item) -> Option<(u32, i64)> {
     use Op::*;
     match i.op {
         Addi if i.insn.prefix == 0 && i.insn.ra() != 0 && i.insn.ra() == i.insn.rt() => {
@@ -72,8 +72,8 @@ fn moved(i: &Item) -> Option<(u32, i64)> {
 }
 
 impl Groups {
-    /// Those of a region.
-    pub fn of(r: &Region, mode: Mode) -> Self {
+    /// Those of a region. Where a block is `apart` from the only one before it, there is another way to it.
+    pub fn of(r: &Region, apart: impl Fn(u32, u32) -> bool, mode: Mode) -> Self {
         let mut g = Groups::default();
         if !mode.sf {
             return g;
@@ -81,7 +81,9 @@ impl Groups {
         let mut ends: HashMap<u32, Open> = HashMap::new();
         for b in r.blocks.values() {
             let mut open = match b.from[..] {
-                [from] if b.off != r.head => ends.get(&from).cloned().unwrap_or_default(),
+                [from] if b.off != r.head && !apart(from, b.off) => {
+                    ends.get(&from).cloned().unwrap_or_default()
+                }
                 _ => Open::new(),
             };
             b.items.iter().for_each(|i| g.add(i, &mut open, mode));
@@ -118,6 +120,11 @@ impl Groups {
             }
             _ => written >> base & 1 == 0,
         });
+    }
+
+    /// Nothing is probed yet.
+    pub fn forget(&mut self) {
+        self.groups.iter_mut().for_each(|g| g.host = None);
     }
 
     /// The group of the instruction at `off`, and its displacement.

@@ -16,6 +16,7 @@ use isa::{Mode, Rel};
 use super::group::Groups;
 use super::places::Places;
 use super::region::{Item, whole};
+use super::strip::{Fast, Seen};
 use super::{Exit, Targets};
 use crate::thunk::{Ask, slot};
 
@@ -84,11 +85,11 @@ pub struct Window {
     /// Its first word.
     word: usize,
     /// Effective address of the page.
-    page: i32,
+    pub(super) page: i32,
     /// Host address less effective address.
-    addend: i32,
+    pub(super) addend: i32,
     /// How far the first byte may be into the page, exclusive; 0: there is no page.
-    limit: i32,
+    pub(super) limit: i32,
 }
 
 /// The windows of a region.
@@ -166,6 +167,12 @@ pub struct Lower<'f> {
     pub(super) windows: Windows,
     /// Which accesses share a probe.
     pub(super) groups: Groups,
+    /// Windows that accesses look at.
+    pub(super) seen: HashMap<u32, Seen>,
+    /// Blocks where loops turn back, by head.
+    pub(super) plans: BTreeMap<u32, ir::Block>,
+    /// What is made now is the copy of a loop that looks at no windows.
+    pub(super) fast: Option<Fast>,
     /// VSRs that only ever hold singles, and are kept so.
     pub(super) only_singles: u64,
     /// Doubles that are singles.
@@ -465,7 +472,17 @@ impl Lower<'_> {
     fn way(&mut self, rel: i64) -> ir::Block {
         let linked = super::links(&self.item) || super::calls(&self.item) && !self.follows;
         let off = self.places.place(rel).filter(|_| !linked);
-        let target = off.and_then(|o| self.blocks.get(&o).copied());
+        let mut target = off.and_then(|o| self.blocks.get(&o).copied());
+        if let (Some(o), Some(fast)) = (off, &self.fast) {
+            match fast.next {
+                _ if o == fast.head => return fast.latch,
+                Some((next, b)) if o == next => return b,
+                _ => {}
+            }
+        }
+        if let Some(o) = off.filter(|&o| o <= self.item.off) {
+            target = self.plans.get(&o).copied().or(target);
+        }
         if let Some(t) = target
             && off.is_some_and(|o| o > self.item.off)
         {
@@ -478,7 +495,13 @@ impl Lower<'_> {
 
     /// The block after a branch that is not taken.
     fn straight(&mut self, rel: i64) -> ir::Block {
-        if let Some(&b) = self.places.place(rel).and_then(|r| self.blocks.get(&r)) {
+        let off = self.places.place(rel);
+        if let Some((next, b)) = self.fast.as_ref().and_then(|f| f.next)
+            && off == Some(next)
+        {
+            return b;
+        }
+        if let Some(&b) = off.and_then(|r| self.blocks.get(&r)) {
             return b;
         }
         let b = self.f.create_block();
@@ -487,7 +510,7 @@ impl Lower<'_> {
     }
 
     /// The branch is there: fill the blocks it goes through.
-    fn fill_ways(&mut self) {
+    pub(super) fn fill_ways(&mut self) {
         while let Some((b, rel, target)) = self.ways.pop() {
             self.f.switch_to_block(b);
             let Some(t) = target else {
@@ -517,6 +540,12 @@ impl Lower<'_> {
         }
     }
 
+    /// Block `b` goes on at block `t`, a turn of the loop whose head is at `off`.
+    pub(super) fn turn(&mut self, b: ir::Block, off: u32, t: ir::Block) {
+        self.ways.push((b, self.places.rel(off), Some(t)));
+        self.fill_ways();
+    }
+
     /// Go on at `rel`.
     pub(super) fn go(&mut self, rel: i64) {
         self.settle(1);
@@ -537,7 +566,16 @@ impl Lower<'_> {
         self.settle(1);
         let yes = self.way(rel);
         let no = self.straight(next);
-        self.brif(c, yes, no);
+        // What a branch names first comes after all that the other one leads to, for the compiler: let the end of a loop
+        // stay with the loop.
+        let turns = |w: &(ir::Block, i64, Option<ir::Block>)| w.0 == yes && w.2.is_some();
+        if !self.has_fp && (self.fast.as_ref().is_some_and(|f| f.latch == yes) || self.ways.iter().any(turns))
+        {
+            let c = self.flag(C { not: !c.not, ..c });
+            self.brif(Self::cond(c), no, yes);
+        } else {
+            self.brif(c, yes, no);
+        }
         self.fill_ways();
         self.ended = true;
     }
@@ -722,7 +760,7 @@ impl Lower<'_> {
     pub(super) fn probe(&mut self, ea: Value, size: u8, write: bool) -> (Value, i32) {
         let off = self.item.off;
         let Some((g, d)) = self.groups.get(off) else {
-            let addend = self.probe_range(ea, size as i64, write);
+            let addend = self.probe_range(ea, size as i64, write, 0);
             return (self.f.ins().iadd(ea, addend), 0);
         };
         let (lo, hi, host) = (g.lo, g.hi, g.host);
@@ -730,7 +768,7 @@ impl Lower<'_> {
             Some(h) => h,
             None => {
                 let first = self.f.ins().iadd_imm_s(ea, lo - d);
-                let addend = self.probe_range(first, hi - lo, write);
+                let addend = self.probe_range(first, hi - lo, write, lo - d);
                 let base = self.f.use_var(self.vars.gpr[self.item.insn.ra() as usize & 31]);
                 let h = self.f.ins().iadd(base, addend);
                 if let Some((g, _)) = self.groups.get(off) {
@@ -743,15 +781,21 @@ impl Lower<'_> {
     }
 
     /// Host address less effective address of the `len` bytes from `first` on, all in one page.
-    fn probe_range(&mut self, first: Value, len: i64, write: bool) -> Value {
+    fn probe_range(&mut self, first: Value, len: i64, write: bool, from: i64) -> Value {
         let i = self.item.insn;
         let base = if i.ra() != 0 { i.ra() } else { i.rb() };
-        let Some((w, limit)) = self.windows.take(base, len, write) else {
+        let off = self.item.off;
+        if let Some(&addend) = self.fast.as_ref().and_then(|f| f.addends.get(&off)) {
+            return addend;
+        }
+        let seen = self.seen.get(&off).map(|s| (s.window, s.limit));
+        let Some((w, limit)) = seen.or_else(|| self.windows.take(base, len, write)) else {
             let entry = self.look_up(first, len, write);
             let at = self.tables.data[write as usize] + std::mem::offset_of!(mem::TlbEntry, addend) as i32;
             let flags = self.tlb_flags();
             return self.f.ins().load(I64, flags, entry, at);
         };
+        self.seen.insert(off, Seen { window: w, limit, from });
         let page = self.state_load(I64, w.page);
         let off = self.f.ins().isub(first, page);
         let most = self.state_load(I64, w.limit);

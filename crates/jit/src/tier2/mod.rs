@@ -19,6 +19,7 @@ mod install;
 mod lower;
 mod places;
 mod region;
+mod strip;
 mod vec;
 
 pub use install::Regions;
