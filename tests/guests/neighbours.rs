@@ -63,7 +63,7 @@ fn confer(case: &mut Case, images: &Images) -> Result<()> {
     eprint!("{table}");
     let gain = ((sums[0] - sums[1]) / 4.0).exp();
     eprintln!("turns conferred over kept, geometric mean: {gain:.2}");
-    ensure!(gain > 1.5, "{gain:.2} times as much only:\n{table}");
+    ensure!(gain >= 2.0, "{gain:.2} times as much only:\n{table}");
     Ok(())
 }
 

@@ -395,6 +395,10 @@ impl Nic for Veth {
         self.has(attr::IPV4_CHECKSUM | attr::IPV6_CHECKSUM | attr::LARGE_ENABLED)
     }
 
+    fn takes_large_segments(&self) -> bool {
+        self.takes_offloads()
+    }
+
     fn done(&self) {
         let mut rx = lock(&self.rx);
         let pulse = std::mem::take(&mut rx.pending) && rx.state.signal;

@@ -52,6 +52,8 @@ pub trait Nic: Send + Sync {
     fn deliver(&self, frame: &[u8], offload: Offload) -> bool;
     /// Whether frames with [`Offload::checksum`] and [`Offload::gso`] may be handed over now.
     fn takes_offloads(&self) -> bool;
+    /// Whether a sender outside may be told to send TCP segments of up to 64 KiB.
+    fn takes_large_segments(&self) -> bool;
     /// A batch has been handed over: whoever held an interrupt back raises it now. Every network calls this after one
     /// or more frames, on the same thread.
     fn done(&self);

@@ -26,6 +26,9 @@ const LENGTH: usize = 4;
 const BUFFER: usize = 256 << 10;
 /// Most bytes that wait for room in the stream, some more than a TCP connection has under way.
 const MOST_UNSENT: usize = 8 << 20;
+/// Bytes of passt's that wait for the adapter at most. It throws away what the stream does not take at once, and a
+/// connection that lost a segment stands still for seconds: more than a guest's TCP window (6 MiB) has to fit.
+const MOST_WAITING: usize = 16 << 20;
 /// Bytes the host is asked to keep in the stream.
 const SOCKET_BUFFER: usize = 1 << 20;
 /// Longest frame that passt takes.
@@ -92,11 +95,16 @@ pub struct Deframer {
 
 impl Default for Deframer {
     fn default() -> Self {
-        Deframer { buffer: vec![0; BUFFER], start: 0, end: 0 }
+        Deframer::of(BUFFER)
     }
 }
 
 impl Deframer {
+    /// One that keeps that many bytes at most.
+    fn of(bytes: usize) -> Self {
+        Deframer { buffer: vec![0; bytes], start: 0, end: 0 }
+    }
+
     /// Room for more bytes of the stream, never empty as long as [`Deframer::peek`] is asked in between.
     pub fn room(&mut self) -> &mut [u8] {
         if self.start == self.end {
@@ -291,7 +299,7 @@ impl Inner {
         };
         // TCP data towards the guest then comes in pieces of up to 64 KiB, which go to the guest as a network card that
         // joins segments would hand them over.
-        if self.nic().is_some_and(|n| n.takes_offloads()) {
+        if self.nic().is_some_and(|n| n.takes_large_segments()) {
             let mut copy = frame.to_vec();
             if let Some(old) = raise_announced_segment(&mut copy, LARGE_SEGMENT) {
                 self.announced[usize::from(l.v6)].store(old, Ordering::Relaxed);
@@ -372,8 +380,69 @@ impl Inner {
         }
     }
 
+    /// The receiving thread at passt's: reads on while the adapter has no room.
+    fn receive_from_passt(&self) {
+        let mut frames = Deframer::of(MOST_WAITING);
+        while !self.stop.load(Ordering::Acquire) {
+            let mut want = PollFlags::empty();
+            while !frames.room().is_empty() {
+                match rustix::io::read(&self.fd, frames.room()) {
+                    Ok(n) if n > 0 => frames.filled(n),
+                    Err(Errno::INTR) => {}
+                    Err(Errno::AGAIN) => {
+                        want = PollFlags::IN;
+                        break;
+                    }
+                    _ => {
+                        tracing::warn!("{}: the network has gone away", self.name);
+                        return;
+                    }
+                }
+            }
+            let waits = match self.hand_over_of_passt(&mut frames) {
+                Ok(waits) => waits,
+                Err(e) => {
+                    tracing::warn!("{}: the other end sends {e}; the network is gone", self.name);
+                    return;
+                }
+            };
+            if waits || !want.is_empty() {
+                let more = self.send_on();
+                self.poll(want | more, waits.then_some(100));
+            }
+        }
+    }
+
+    /// Hands over what the adapter takes; whether something still waits for it.
+    fn hand_over_of_passt(&self, frames: &mut Deframer) -> Result<bool, BadLength> {
+        let nic = self.nic();
+        let mut waits = false;
+        let result = loop {
+            match frames.peek() {
+                Ok(Some(Framed { frame, left })) => {
+                    if let (Some(nic), Some(_)) = (&nic, left)
+                        && !self.deliver(&**nic, frame)
+                    {
+                        waits = true;
+                        break Ok(());
+                    }
+                }
+                Ok(None) => break Ok(()),
+                Err(e) => break Err(e),
+            }
+            frames.next();
+        };
+        if let Some(nic) = nic {
+            nic.done();
+        }
+        result.map(|()| waits)
+    }
+
     /// The receiving thread.
     fn receive(&self) {
+        if self.peer == Peer::Passt {
+            return self.receive_from_passt();
+        }
         let mut frames = Deframer::default();
         while !self.stop.load(Ordering::Acquire) {
             match rustix::io::read(&self.fd, frames.room()) {
@@ -408,15 +477,12 @@ impl Inner {
             }
             return Ok(());
         };
-        let joins = self.peer == Peer::Plain && nic.takes_offloads();
+        let joins = nic.takes_offloads();
         let mut joiner = Joiner::default();
         let mut wait = |f: &[u8], o: Offload| self.wait_until_taken(&*nic, || nic.deliver(f, o));
         let result = loop {
             match frames.peek() {
                 Ok(Some(Framed { left: None, .. })) => {}
-                Ok(Some(Framed { frame, .. })) if self.peer == Peer::Passt => {
-                    self.wait_until_taken(&*nic, || self.deliver(&*nic, frame));
-                }
                 Ok(Some(Framed { frame, .. })) if frame == HELLO => self.ours.store(true, Ordering::Relaxed),
                 Ok(Some(Framed { frame, left: Some(left) })) if left != Offload::default() => {
                     joiner.flush(&mut wait);
@@ -500,6 +566,7 @@ mod tests {
     use crate::testing::{TestNic, wait_for};
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
+    use std::time::Duration;
 
     fn port(peer: Peer) -> (UnixStream, Stream, Arc<TestNic>) {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
@@ -639,6 +706,27 @@ mod tests {
         let whole = bytes.len() / 60004;
         assert!(whole > 0 && whole < 200);
         assert!(bytes.chunks_exact(60004).all(|c| c[..4] == 60000u32.to_be_bytes() && c[4..] == frame));
+    }
+
+    /// What passt cannot write at once it throws away.
+    #[test]
+    fn passt_never_waits_for_a_full_adapter() {
+        let (mut far, s, nic) = port(Peer::Passt);
+        nic.room.store(0, Ordering::SeqCst);
+        far.set_write_timeout(Some(Duration::from_secs(60))).unwrap();
+        let frames: Vec<_> = (0..100u8).map(|n| vec![n; 60000]).collect();
+        frames.iter().for_each(|f| far.write_all(&framed(f)).unwrap());
+        wait_for(|| nic.refused.load(Ordering::SeqCst) > 0);
+        assert_eq!(nic.got.lock().unwrap().len(), 0);
+        nic.room.store(usize::MAX, Ordering::SeqCst);
+        s.room();
+        wait_for(|| nic.got.lock().unwrap().len() == frames.len());
+        assert!(nic.got.lock().unwrap().iter().zip(&frames).all(|(got, f)| got.0 == *f));
+        // More than any window goes through in the end, too.
+        for _ in 0..4 {
+            frames.iter().for_each(|f| far.write_all(&framed(f)).unwrap());
+        }
+        wait_for(|| nic.got.lock().unwrap().len() == 5 * frames.len());
     }
 
     /// Debian 12's passt changes its window in segments without a flag (RFC 9293, 3.10.7.4: dropped unread). A guest that

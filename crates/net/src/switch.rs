@@ -301,6 +301,9 @@ impl Nic for Outward {
     fn takes_offloads(&self) -> bool {
         true
     }
+    fn takes_large_segments(&self) -> bool {
+        true
+    }
     fn done(&self) {}
     fn mac(&self) -> Option<[u8; 6]> {
         None
@@ -318,6 +321,9 @@ impl Nic for Inward {
         true
     }
     fn takes_offloads(&self) -> bool {
+        true
+    }
+    fn takes_large_segments(&self) -> bool {
         true
     }
     fn done(&self) {}

@@ -43,6 +43,9 @@ impl Nic for TestNic {
     fn takes_offloads(&self) -> bool {
         self.offloads.load(Ordering::SeqCst)
     }
+    fn takes_large_segments(&self) -> bool {
+        self.takes_offloads()
+    }
     fn done(&self) {
         self.batches.fetch_add(1, Ordering::SeqCst);
     }

@@ -124,6 +124,9 @@ impl Nic for CountedNic {
     fn takes_offloads(&self) -> bool {
         self.nic.upgrade().is_some_and(|n| n.takes_offloads())
     }
+    fn takes_large_segments(&self) -> bool {
+        self.nic.upgrade().is_some_and(|n| n.takes_large_segments())
+    }
     fn done(&self) {
         if let Some(n) = self.nic.upgrade() {
             n.done();
@@ -194,6 +197,9 @@ mod tests {
             !self.full
         }
         fn takes_offloads(&self) -> bool {
+            true
+        }
+        fn takes_large_segments(&self) -> bool {
             true
         }
         fn mac(&self) -> Option<[u8; 6]> {

@@ -409,6 +409,12 @@ impl Nic for Inner {
         self.offloads.load(Ordering::SeqCst) & feature::GUEST == feature::GUEST
     }
 
+    /// Linux has them in buffers of whole pages that count against the socket's memory: it drops some, and Debian 12's
+    /// passt, which knows no selective acknowledgements, then stands still for seconds.
+    fn takes_large_segments(&self) -> bool {
+        false
+    }
+
     fn done(&self) {
         let mut held = self.held.swap(0, Ordering::SeqCst);
         let Some(link) = self.link() else { return };
