@@ -1,8 +1,16 @@
-# Shared by the scripts that build guests from Debian's source packages; sourced, with $out set.
+# Shared by the scripts that build guests; sourced. What is built goes to $out, see begin.
 
 die() {
     echo "$(basename "$0"): $*" >&2
     exit 1
+}
+
+# begin OUT: makes the directory that things are built in, $out; $here is the script's.
+begin() {
+    out=${1:?usage: build.sh OUT}
+    here=$(cd "$(dirname "$0")" && pwd)
+    mkdir -p "$out"
+    out=$(cd "$out" && pwd)
 }
 
 # need PROGRAM:PACKAGE ... [FILE:PACKAGE ...]: installs what the host lacks, as root, or says what is missing.

@@ -4,10 +4,7 @@
 # usage: build.sh OUT
 set -eu
 
-out=${1:?usage: build.sh OUT}
-here=$(cd "$(dirname "$0")" && pwd)
-mkdir -p "$out"
-out=$(cd "$out" && pwd)
-. "$here/../sources.sh"
+. "$(dirname "$0")/../sources.sh"
+begin "$@"
 
 cross_bare thief "$here/thief.c" -O1
