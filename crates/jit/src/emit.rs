@@ -519,24 +519,16 @@ impl<'a> Emit<'a> {
 
     // ---- leaving the block ----
 
-    /// With the flags of the budget: branches that are taken when it is used up, and when something is posted.
-    fn poll(&mut self) -> [usize; 2] {
-        let over = self.a.jcc(Cc::S);
-        self.a.load(RCX, thunk::engine(slot::EXIT));
-        self.a.alumi(Alu::Cmp, false, m(RCX, 0), 0);
-        [over, self.a.jcc(Cc::Ne)]
-    }
-
     /// Go on at `rel` (relative to the page) with `done` more instructions complete.
     pub(crate) fn exit(&mut self, rel: i64, done: u32, poll: bool) {
         self.put_late();
         let id = (self.first_exit + self.l.exits.len()) as u32;
         let mut sites = [0usize; 3];
         self.a.alui(Alu::Sub, true, crate::asm::R14, done as i32);
-        // Forward ways need no poll: whoever goes round in circles comes back at some time, and a page not seen
-        // before is a miss in the TLB.
+        // Forward ways need no poll: whoever goes round in circles comes back at some time, and where the TLB does not
+        // know a page, or the address is of 32 bits, the way between pages polls.
         if poll {
-            [sites[0], sites[1]] = self.poll();
+            [sites[0], sites[1]] = thunk::poll(&mut self.a);
         }
         // Before the page changes: what leaves is relative to the old one.
         let hot = if poll { self.count() } else { None };
@@ -618,7 +610,7 @@ impl<'a> Emit<'a> {
             self.a.mov32(RAX, RAX);
         }
         self.a.alui(Alu::Sub, true, crate::asm::R14, done as i32);
-        let [over, posted] = self.poll();
+        let [over, posted] = thunk::poll(&mut self.a);
         let leave_to = self.thunks.leave_to;
         let (miss, other) = if returns {
             let other = thunk::go_back(&mut self.a);

@@ -473,6 +473,13 @@ fn cross(a: &mut Asm, sf: bool, leave: usize) -> usize {
     if !sf {
         a.mov32(RAX, RAX);
     }
+    // Around 32 bits there are ways of pages that the TLB knows all at once.
+    let mut leaves = Vec::new();
+    if !sf {
+        a.load(RDX, m(RSP, 0));
+        a.test(true, R14, R14);
+        leaves.extend(poll(a));
+    }
     fetch_entry(a);
     a.load(RDX, m(RSP, 0));
     a.alum(Alu::Cmp, true, RAX, m(RCX, TAG));
@@ -486,16 +493,31 @@ fn cross(a: &mut Asm, sf: bool, leave: usize) -> usize {
     a.ret();
     a.here(miss);
     fill_fetch(a, 8);
-    fetch_entry(a);
     a.load(RDX, m(RSP, 0));
+    // Who goes forward only looks nowhere else whether it is to leave.
+    a.test(true, R14, R14);
+    leaves.extend(poll(a));
+    fetch_entry(a);
     a.alum(Alu::Cmp, true, RAX, m(RCX, TAG));
     let found = a.jcc(Cc::E);
     a.patch(found, entry);
     a.here(other);
+    for s in leaves {
+        a.here(s);
+    }
     a.load32(RAX, m(RDX, 13));
     a.alui(Alu::Add, true, RSP, 8);
     a.jmp_to(leave);
     at
+}
+
+/// With the flags of the budget: branches that are taken when it is used up, and when something is posted. Changes rcx
+/// alone.
+pub fn poll(a: &mut Asm) -> [usize; 2] {
+    let over = a.jcc(Cc::S);
+    a.load(RCX, engine(slot::EXIT));
+    a.alumi(Alu::Cmp, false, m(RCX, 0), 0);
+    [over, a.jcc(Cc::Ne)]
 }
 
 /// Enter the TLB for a fetch from rax, which stays; `room` bytes of stack below align it. Other registers are lost.

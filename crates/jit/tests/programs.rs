@@ -336,6 +336,41 @@ fn a_budget_ends_a_loop_and_nothing_is_lost() {
     assert!(d.is_empty(), "{}", d.join("\n"));
 }
 
+/// Code that only ever goes forward, by an address space of which every page is the same one, or around that of 32 bits:
+/// it can be interrupted all the same, whether the TLB knows its pages or not.
+#[test]
+fn who_only_goes_forward_is_interrupted() {
+    for (sf, step) in [(true, 4096), (true, 0x1ff_f000), (false, 0x1ff_0000), (false, 0x100_0000)] {
+        let (done, ended) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let mut cpu = pair::machine("power9", true);
+            let put = |at: u64, v: u64| cpu.sh.ram.write_u64_be(at, v).unwrap();
+            // A tree of 52 bits: process table, directories of 13, 9 and 9 bits, a table of 9 bits. All valid.
+            put(0x1_0000, 2 << 61 | 5 << 5 | 0x2_0000 | 13);
+            (0..1 << 13).for_each(|n| put(0x2_0000 + 8 * n, 1 << 63 | 0x4_0000 | 9));
+            for n in 0..512 {
+                put(0x4_0000 + 8 * n, 1 << 63 | 0x4_1000 | 9);
+                put(0x4_1000 + 8 * n, 1 << 63 | 0x4_2000 | 9);
+                // Leaf, referenced, changed, privileged, all accesses.
+                put(0x4_2000 + 8 * n, 3 << 62 | 0x5_0000 | 0x18f);
+            }
+            word(&cpu, 0x5_0000, branch(0, step, false), true);
+            cpu.sh.prtb.store(0x1_0000, Ordering::Relaxed);
+            cpu.sh.lpcr.fetch_or(msr::lpcr::HR | msr::lpcr::UPRT, Ordering::Relaxed);
+            let mode = cpu.st.msr & !msr::SF | if sf { msr::SF } else { 0 };
+            cpu.set_msr(mode | msr::IR | msr::DR);
+            let mut jit = Jit::new(&pair::options()).unwrap();
+            let exits = [40_000, 40_000].map(|budget| jit.run(&mut cpu, budget));
+            let _ = done.send((exits, cpu.retired));
+        });
+        let (exits, retired) = ended
+            .recv_timeout(std::time::Duration::from_secs(60))
+            .unwrap_or_else(|_| panic!("64 bits: {sf}, {step:#x}: it never ends"));
+        assert_eq!(exits, [Exit::Budget; 2], "64 bits: {sf}, {step:#x}");
+        assert!((80_000..120_000).contains(&retired), "64 bits: {sf}, {step:#x}: {retired}");
+    }
+}
+
 /// A loop that says that it waits, by low priority or by `wait`, lets others run after so many turns where that is wanted;
 /// otherwise, and with other priorities, it goes on.
 #[test]
