@@ -107,6 +107,48 @@ fn turns_that_keep_to_their_pages() {
 }
 
 #[test]
+fn shifts_of_such_turns_are_by_any_number() {
+    let x = |op: u32, s: u32, a: u32, b: u32| 31 << 26 | s << 21 | a << 16 | b << 11 | op << 1;
+    let (srd, sld, srad, xor) = (539, 27, 794, 316);
+    let body = [
+        x(srd, 6, 0, 10),
+        x(sld, 7, 8, 9),
+        // ld r6,8(r3); std r0,0(r4); ldu r7,16(r3)
+        0xe8c3_0008,
+        0xf804_0000,
+        0xe8e3_0011,
+        x(srad, 6, 11, 10),
+        x(xor, 12, 12, 0),
+        x(xor, 12, 12, 8),
+        x(xor, 12, 12, 11),
+        // addi r4,r4,16
+        0x3884_0010,
+    ];
+    // The number of the last shift is another one each turn.
+    let other: Vec<u32> = body.iter().copied().chain([x(srd, 12, 5, 7), x(xor, 12, 12, 5)]).collect();
+    // It is one more between the first shift and the last, and the same when the turn ends: addi r10,r10,1; addi r10,r10,-1.
+    let between: Vec<u32> =
+        [body[0], 0x394a_0001].into_iter().chain(body[1..].iter().copied()).chain([0x394a_ffff]).collect();
+    for code in [&body[..], &other, &between] {
+        for by in [[8, 56], [0, 64], [64, 0], [70, 3], [127, 64], [1 << 32 | 5, u64::MAX], [63, 128], [1, 63]]
+        {
+            for turns in [5, 700, 9000] {
+                let mut p = Pair::new("power9", true);
+                p.load(0x1_0f40, &counted(turns, code));
+                p.both(|c| {
+                    c.st.gpr[3..5].copy_from_slice(&[0x7_0f40, 0xb_0000]);
+                    c.st.gpr[9..11].copy_from_slice(&by);
+                    (0x7_0000..0xa_0000)
+                        .step_by(4)
+                        .for_each(|a| word(c, a, (a as u32).wrapping_mul(0x9e37_79b9), true));
+                });
+                agree(&mut p, "shifts");
+            }
+        }
+    }
+}
+
+#[test]
 fn loops_over_many_pages() {
     for le in [false, true] {
         let mut p = Pair::new("power9", le);

@@ -253,6 +253,9 @@ impl Builder for Lower<'_> {
         if let Some(x) = self.known(a) {
             return self.c_const(x >> n & 1 != 0);
         }
+        if n == 6 && self.fast.as_ref().is_some_and(|f| f.short.contains(&self.item.off)) {
+            return self.c_const(false);
+        }
         if n == 63 {
             return Self::cond(self.f.ins().icmp_imm_s(IntCC::SignedLessThan, a, 0));
         }

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use cranelift_codegen::control::ControlPlane;
-use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{F32, F64, I8X16, I64};
 use cranelift_codegen::ir::{AbiParam, AliasRegionData, Function, InstBuilder, Signature, UserFuncName};
 use cranelift_codegen::isa::{CallConv, OwnedTargetIsa};
@@ -172,6 +171,7 @@ impl Compiler {
             last: (var(I64), std::array::from_fn(|_| var(F64))),
             after: var(I64),
             left: var(I64),
+            turns: var(I64),
         };
         let entry = f.create_block();
         f.append_block_params_for_function_params(entry);
@@ -301,8 +301,8 @@ fn copy_of(l: &mut Lower, s: &Strip, region: &Region, failed: &mut Vec<u32>) {
     let (off, head) = (s.chain[0], l.blocks[&s.chain[0]]);
     let plan = l.plans[&off];
     l.f.switch_to_block(plan);
-    let Some((fast, first, stop)) = l.plan(s, head) else { return };
-    let latch = fast.latch;
+    let Some((fast, first)) = l.plan(s, head) else { return };
+    let (latch, stop) = (fast.latch, fast.stop);
     l.fast = Some(fast);
     l.groups.forget();
     l.fields = [None; 8];
@@ -320,10 +320,13 @@ fn copy_of(l: &mut Lower, s: &Strip, region: &Region, failed: &mut Vec<u32>) {
     l.f.switch_to_block(latch);
     // Loads of the next turn are not those of this one.
     l.f.ins().sequence_point();
-    let left = l.f.use_var(l.vars.left);
-    let on = l.f.ins().icmp(IntCC::SignedGreaterThan, left, stop);
+    let turns = l.f.use_var(l.vars.turns);
+    let turns = l.f.ins().iadd_imm_s(turns, -1);
+    l.f.def_var(l.vars.turns, turns);
     let slow = l.f.create_block();
-    l.f.ins().brif(on, first, &[], slow, &[]);
+    l.f.ins().brif(turns, first, &[], slow, &[]);
+    l.f.switch_to_block(slow);
+    l.f.def_var(l.vars.left, stop);
     l.turn(slow, off, plan);
 }
 

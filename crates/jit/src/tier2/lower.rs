@@ -65,6 +65,20 @@ pub struct Vars {
     pub after: Variable,
     /// Budget left at the start of the block.
     pub left: Variable,
+    /// Turns that a copy of a loop has still to do, the present one included.
+    pub turns: Variable,
+}
+
+/// A block on the way to a place.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    block: ir::Block,
+    /// The place, relative to the head's page.
+    rel: i64,
+    /// The block there, if it is in the region.
+    to: Option<ir::Block>,
+    /// A loop turns there.
+    turns: bool,
 }
 
 /// A TLB probe's tables.
@@ -137,7 +151,7 @@ pub struct Lower<'f> {
     /// The region's blocks.
     pub(super) blocks: BTreeMap<u32, ir::Block>,
     /// Blocks on the way to a place, to be filled.
-    pub(super) ways: Vec<(ir::Block, i64, Option<ir::Block>)>,
+    pub(super) ways: Vec<Way>,
     /// What each exit is.
     pub exits: Vec<Exit>,
     /// The block that writes the registers back and leaves.
@@ -380,6 +394,12 @@ impl Lower<'_> {
     }
 
     fn left(&mut self, done: u32) -> Value {
+        if let Some(Fast { stop, len, spent, .. }) = self.fast {
+            let turns = self.f.use_var(self.vars.turns);
+            let more = self.f.ins().imul_imm_s(turns, len);
+            let left = self.f.ins().iadd(stop, more);
+            return self.f.ins().iadd_imm_s(left, -((spent + done) as i64));
+        }
         let left = self.f.use_var(self.vars.left);
         if done == 0 { left } else { self.f.ins().iadd_imm_s(left, -(done as i64)) }
     }
@@ -463,6 +483,11 @@ impl Lower<'_> {
 
     /// The block of instructions is complete, with `last` one that is not counted yet: its count goes off the budget.
     fn settle(&mut self, last: u32) {
+        if let Some(fast) = &mut self.fast {
+            // What turns are left says it.
+            fast.spent += std::mem::take(&mut self.done) + last;
+            return;
+        }
         let left = self.left(self.done + last);
         self.f.def_var(self.vars.left, left);
         self.done = 0;
@@ -472,52 +497,61 @@ impl Lower<'_> {
     fn way(&mut self, rel: i64) -> ir::Block {
         let linked = super::links(&self.item) || super::calls(&self.item) && !self.follows;
         let off = self.places.place(rel).filter(|_| !linked);
-        let mut target = off.and_then(|o| self.blocks.get(&o).copied());
-        if let (Some(o), Some(fast)) = (off, &self.fast) {
-            match fast.next {
-                _ if o == fast.head => return fast.latch,
-                Some((next, b)) if o == next => return b,
-                _ => {}
+        let mut to = off.and_then(|o| self.blocks.get(&o).copied());
+        let mut turns = false;
+        if let Some(o) = off {
+            if let Some(b) = self.in_copy(o) {
+                return b;
             }
+            turns = o <= self.item.off;
+            to = self.plans.get(&o).copied().filter(|_| turns).or(to);
         }
-        if let Some(o) = off.filter(|&o| o <= self.item.off) {
-            target = self.plans.get(&o).copied().or(target);
-        }
-        if let Some(t) = target
-            && off.is_some_and(|o| o > self.item.off)
-        {
-            return t;
-        }
-        let b = self.f.create_block();
-        self.ways.push((b, rel, target));
-        b
+        self.way_to(rel, to, turns)
     }
 
     /// The block after a branch that is not taken.
     fn straight(&mut self, rel: i64) -> ir::Block {
         let off = self.places.place(rel);
-        if let Some((next, b)) = self.fast.as_ref().and_then(|f| f.next)
-            && off == Some(next)
-        {
+        if let Some(b) = off.and_then(|o| self.in_copy(o)) {
             return b;
         }
-        if let Some(&b) = off.and_then(|r| self.blocks.get(&r)) {
-            return b;
+        let to = off.and_then(|o| self.blocks.get(&o).copied());
+        self.way_to(rel, to, false)
+    }
+
+    /// Where the copy of a loop goes on in it at `off`.
+    fn in_copy(&self, off: u32) -> Option<ir::Block> {
+        let fast = self.fast.as_ref()?;
+        if off == fast.head { Some(fast.latch) } else { fast.next.filter(|n| n.0 == off).map(|n| n.1) }
+    }
+
+    fn way_to(&mut self, rel: i64, to: Option<ir::Block>, turns: bool) -> ir::Block {
+        // Out of the copy of a loop the budget is to be worked out.
+        if let (Some(t), false, None) = (to, turns, &self.fast) {
+            return t;
         }
-        let b = self.f.create_block();
-        self.ways.push((b, rel, None));
-        b
+        let block = self.f.create_block();
+        self.ways.push(Way { block, rel, to, turns });
+        block
     }
 
     /// The branch is there: fill the blocks it goes through.
     pub(super) fn fill_ways(&mut self) {
-        while let Some((b, rel, target)) = self.ways.pop() {
-            self.f.switch_to_block(b);
-            let Some(t) = target else {
-                self.f.set_cold_block(b);
+        while let Some(Way { block, rel, to, turns }) = self.ways.pop() {
+            self.f.switch_to_block(block);
+            let Some(t) = to else {
+                self.f.set_cold_block(block);
                 self.leave(Exit::Go(rel), 0);
                 continue;
             };
+            if self.fast.is_some() {
+                let left = self.left(0);
+                self.f.def_var(self.vars.left, left);
+            }
+            if !turns {
+                self.f.ins().jump(t, &[]);
+                continue;
+            }
             // Loads of the next turn are not those of this one.
             self.f.ins().sequence_point();
             let (more, out) = (self.cold_exit(), self.cold_exit());
@@ -536,13 +570,15 @@ impl Lower<'_> {
             let stop = self.f.ins().bor(stop, over);
             self.f.ins().brif(stop, out, &[], t, &[]);
             self.f.switch_to_block(out);
+            let fast = self.fast.take();
             self.leave(Exit::Go(rel), 0);
+            self.fast = fast;
         }
     }
 
     /// Block `b` goes on at block `t`, a turn of the loop whose head is at `off`.
     pub(super) fn turn(&mut self, b: ir::Block, off: u32, t: ir::Block) {
-        self.ways.push((b, self.places.rel(off), Some(t)));
+        self.ways.push(Way { block: b, rel: self.places.rel(off), to: Some(t), turns: true });
         self.fill_ways();
     }
 
@@ -568,7 +604,7 @@ impl Lower<'_> {
         let no = self.straight(next);
         // What a branch names first comes after all that the other one leads to, for the compiler: let the end of a loop
         // stay with the loop.
-        let turns = |w: &(ir::Block, i64, Option<ir::Block>)| w.0 == yes && w.2.is_some();
+        let turns = |w: &Way| w.block == yes && w.turns;
         if !self.has_fp && (self.fast.as_ref().is_some_and(|f| f.latch == yes) || self.ways.iter().any(turns))
         {
             let c = self.flag(C { not: !c.not, ..c });

@@ -1,7 +1,7 @@
 //! Loops that are one path through, with ways out: while their accesses stay in the pages that their windows show, turns
 //! go without a look at these. How many they are is worked out where the loop turns back; the loop is there twice.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::I64;
@@ -19,6 +19,9 @@ const MOST: usize = 64;
 
 /// Most windows that it keeps to: each is a register more.
 const WINDOWS: usize = 4;
+
+/// Division by a turn's instructions is multiplication by so many bits of the reciprocal.
+const SHARE: u32 = 16;
 
 /// Turns that are worth it.
 const TURNS: i64 = 3;
@@ -43,6 +46,8 @@ pub struct Strip {
     pub chain: Vec<u32>,
     /// Its accesses whose addresses are known a turn before.
     pub at: HashMap<u32, Where>,
+    /// Registers that no turn changes and shifts of doublewords take their number from, by instruction.
+    shifts: Vec<(u32, u32)>,
     /// Instructions of a turn.
     pub len: i64,
 }
@@ -58,6 +63,14 @@ pub struct Fast {
     pub next: Option<(u32, ir::Block)>,
     /// Host addresses less effective addresses, by instruction.
     pub addends: HashMap<u32, Value>,
+    /// Shifts of doublewords by less than 64.
+    pub short: HashSet<u32>,
+    /// Budget left when all turns are done.
+    pub stop: Value,
+    /// Instructions of a turn.
+    pub len: i64,
+    /// Those of blocks of this turn that are complete.
+    pub spent: u32,
 }
 
 /// Registers added, and displacement, of an access; and whether its address is rounded.
@@ -104,6 +117,11 @@ impl Strip {
             let after = places.after(last.off, last.insn.len() as i64)?;
             b = r.blocks.get(&after).filter(|n| b.next.contains(&after) && n.from[..] == [b.off])?;
         }
+        let written = s.chain.iter().fold(0, |w, k| w | r.blocks[k].write.gpr);
+        let shifts = s.chain.iter().flat_map(|k| &r.blocks[k].items);
+        let shifts = shifts.filter(|i| matches!(i.op, Op::Sld | Op::Srd | Op::Srad));
+        let shifts = shifts.filter(|i| written >> i.insn.rb() & 1 == 0);
+        s.shifts = shifts.map(|i| (i.off, i.insn.rb())).collect();
         for (off, regs, add, round) in seen {
             let stride = regs.iter().flatten().try_fold(0i64, |n, &r| Some(n + added[r as usize & 31]?));
             if let Some(stride) = stride
@@ -164,7 +182,7 @@ pub struct Seen {
 impl Lower<'_> {
     /// In the block where the loop at `strip` turns back: go on in the copy that looks at no windows if that is worth it.
     /// Gives that copy.
-    pub(super) fn plan(&mut self, strip: &Strip, head: ir::Block) -> Option<(Fast, ir::Block, Value)> {
+    pub(super) fn plan(&mut self, strip: &Strip, head: ir::Block) -> Option<(Fast, ir::Block)> {
         let mut at: Vec<(u32, Where, Seen)> = Vec::new();
         for (&off, &w) in &strip.at {
             if let Some(&seen) = self.seen.get(&off) {
@@ -177,6 +195,7 @@ impl Lower<'_> {
             return None;
         }
         let mut addends = HashMap::new();
+        let zero = self.iconst(0);
         let mut turns = self.iconst(4096);
         for (off, w, seen) in at {
             let mut first = self.iconst(0);
@@ -203,19 +222,35 @@ impl Lower<'_> {
             let room =
                 if w.stride == 0 { self.iconst(4095) } else { self.f.ins().ushr_imm_u(room, by as i64) };
             let room = self.f.ins().iadd_imm_s(room, 1);
-            let zero = self.iconst(0);
             let room = self.f.ins().select(inside, room, zero);
             turns = self.f.ins().umin(turns, room);
             addends.insert(off, self.state_load(I64, seen.window.addend));
         }
+        if !strip.shifts.is_empty() {
+            let mut all = zero;
+            let regs: BTreeSet<u32> = strip.shifts.iter().map(|&(_, r)| r).collect();
+            for r in regs {
+                let v = self.f.use_var(self.vars.gpr[r as usize & 31]);
+                all = self.f.ins().bor(all, v);
+            }
+            let long = self.f.ins().band_imm_u(all, 64);
+            let long = self.f.ins().icmp_imm_u(IntCC::NotEqual, long, 0);
+            turns = self.f.ins().select(long, zero, turns);
+        }
+        // No more than the budget is enough for: the last turn may use it up.
         let left = self.f.use_var(self.vars.left);
+        let share = self.f.ins().imul_imm_s(left, (1 << SHARE) / strip.len);
+        let share = self.f.ins().sshr_imm_u(share, SHARE as i64);
+        let share = self.f.ins().iadd_imm_s(share, 1);
+        let turns = self.f.ins().umin(turns, share);
         let all = self.f.ins().imul_imm_s(turns, strip.len);
         let stop = self.f.ins().isub(left, all);
-        let none = self.iconst(u64::MAX);
-        let stop = self.f.ins().smax(stop, none);
+        self.f.def_var(self.vars.turns, turns);
         let (fast, latch) = (self.f.create_block(), self.f.create_block());
         let few = self.f.ins().icmp_imm_s(IntCC::SignedLessThan, turns, TURNS);
         self.f.ins().brif(few, head, &[], fast, &[]);
-        Some((Fast { head: strip.chain[0], latch, next: None, addends }, fast, stop))
+        let short = strip.shifts.iter().map(|&(off, _)| off).collect();
+        let head = strip.chain[0];
+        Some((Fast { head, latch, next: None, addends, short, stop, len: strip.len, spent: 0 }, fast))
     }
 }
