@@ -6,6 +6,12 @@
  * map      map memory, touch it, unmap it
  * discard  have the kernel forget pages that all threads use
  * files    duplicate a descriptor and close it
+ * all      one round of fork, map and discard in turn
+ *
+ * What programs with threads do of these, per process they start, counted with strace: Python (8 threads that run a
+ * program and have buffers of 200 kB) discards 5 times and unmaps twice, rustc discards 25 times and unmaps 24 times;
+ * both discard by madvise(MADV_DONTNEED), when an allocator gives back the end of a heap that threads share. One of each
+ * is thus no more unmapping and discarding than there is.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -86,10 +92,17 @@ static void do_files(void)
     close(fd);
 }
 
+static void do_all(void)
+{
+    do_fork();
+    do_map();
+    do_discard();
+}
+
 static const struct kind {
     const char *name;
     void (*round)(void);
-} kinds[] = {{"fork", do_fork}, {"map", do_map}, {"discard", do_discard}, {"files", do_files}};
+} kinds[] = {{"fork", do_fork}, {"map", do_map}, {"discard", do_discard}, {"files", do_files}, {"all", do_all}};
 
 struct worker {
     pthread_t thread;
@@ -123,7 +136,7 @@ int main(int argc, char **argv)
         if (strcmp(kinds[n].name, argv[1]) == 0)
             kind = &kinds[n];
     if (!kind || threads < 1 || threads > MOST_THREADS || seconds < 1) {
-        fprintf(stderr, "usage: storm fork|map|discard|files THREADS SECONDS\n");
+        fprintf(stderr, "usage: storm fork|map|discard|files|all THREADS SECONDS\n");
         return 2;
     }
     page = sysconf(_SC_PAGESIZE);
