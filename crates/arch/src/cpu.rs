@@ -425,6 +425,7 @@ impl Cpu {
                     self.flush_process();
                 }
             }
+            TlbInvalidate::Processes => self.flush_process(),
             TlbInvalidate::Segment { ea, shift } => {
                 self.tlb.flush_range(ea, 1 << shift);
                 self.refetch = true;

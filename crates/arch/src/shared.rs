@@ -71,7 +71,8 @@ pub struct Asked {
     pub all: bool,
 }
 
-/// Most invalidations that wait one by one.
+/// Most invalidations that wait one by one; more become one of all they name. Whoever shares a processor has not run for
+/// a while when it gets to them.
 const MOST_ASKED: usize = 32;
 
 impl VcpuLink {
@@ -79,8 +80,13 @@ impl VcpuLink {
     pub fn ask_flush(&self, what: Option<TlbInvalidate>) {
         let mut a = self.asked.lock().unwrap_or_else(|e| e.into_inner());
         match what {
+            Some(w) if a.list.iter().any(|&l| l.join(w) == l) => {}
             Some(w) if a.list.len() < MOST_ASKED => a.list.push(w),
-            _ => a.all = true,
+            Some(w) => {
+                let joined = a.list.drain(..).fold(w, TlbInvalidate::join);
+                a.list.push(joined);
+            }
+            None => a.all = true,
         }
     }
 
@@ -190,15 +196,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn more_invalidations_than_wait_one_by_one_become_all() {
+    fn more_invalidations_than_wait_one_by_one_become_one() {
         let link = VcpuLink::default();
-        let what = TlbInvalidate::Page { ea: 0x1000, shift: 12, pid: 3 };
-        link.ask_flush(Some(what));
+        let what = |n| TlbInvalidate::Page { ea: n << 12, shift: 12, pid: 3 };
+        link.ask_flush(Some(what(1)));
+        link.ask_flush(Some(what(1)));
         let asked = link.take_asked();
-        assert_eq!((asked.list.as_slice(), asked.all), ([what].as_slice(), false));
+        assert_eq!((asked.list.as_slice(), asked.all), ([what(1)].as_slice(), false));
         assert!(link.take_asked().list.is_empty());
-        (0..=MOST_ASKED).for_each(|_| link.ask_flush(Some(what)));
-        assert!(link.take_asked().all);
+        let most = MOST_ASKED as u64;
+        (0..most).for_each(|n| link.ask_flush(Some(what(n))));
+        let asked = link.take_asked();
+        assert!(asked.list.iter().copied().eq((0..most).map(what)) && !asked.all);
+        (0..3 * most).for_each(|n| link.ask_flush(Some(what(n))));
+        let asked = link.take_asked();
+        assert_eq!((asked.list.as_slice(), asked.all), ([TlbInvalidate::Pid(3)].as_slice(), false));
+        (0..=most).for_each(|n| link.ask_flush(Some(TlbInvalidate::Pid(n))));
+        assert_eq!(link.take_asked().list, [TlbInvalidate::All], "0 is the kernel");
         link.ask_flush(None);
         assert!(link.take_asked().all);
         assert!(!link.take_asked().all);

@@ -10,6 +10,8 @@ pub enum TlbInvalidate {
     /// Those of a process (radix). A processor that runs another process than `0` and this one holds none, provided
     /// that it drops problem-state translations whenever PIDR changes.
     Pid(u64),
+    /// Those of all processes but 0 (radix).
+    Processes,
     /// Those of one page (radix).
     Page {
         /// Effective address of the page.
@@ -26,6 +28,27 @@ pub enum TlbInvalidate {
         /// log2 of its size in bytes, 28 or 40.
         shift: u32,
     },
+}
+
+impl TlbInvalidate {
+    /// The least there is a name for that drops all that either of the two drops.
+    pub fn join(self, other: Self) -> Self {
+        use TlbInvalidate::{All, None, Page, Pid, Processes};
+        let process = |what| match what {
+            Pid(p) | Page { pid: p, .. } if p != 0 => Some(Pid(p)),
+            Processes => Some(Processes),
+            _ => Option::None,
+        };
+        match (self, other) {
+            (a, b) if a == b => a,
+            (None, a) | (a, None) => a,
+            (a, b) => match (process(a), process(b)) {
+                (Some(a), Some(b)) if a == b => a,
+                (Some(_), Some(_)) => Processes,
+                _ => All,
+            },
+        }
+    }
 }
 
 /// log2 of the page size of an actual page size field of `tlbie` (`ibm,processor-radix-AP-encodings`).
@@ -61,6 +84,29 @@ pub fn decode(rb: u64, rs: u64, ric: u32, prs: bool, r: bool) -> TlbInvalidate {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_joined_drops_both() {
+        use TlbInvalidate::{All, None, Pid, Processes, Segment};
+        let page = |ea, pid| TlbInvalidate::Page { ea, shift: 12, pid };
+        for (a, b, joined) in [
+            (page(0x1000, 7), page(0x1000, 7), page(0x1000, 7)),
+            (page(0x1000, 7), page(0x2000, 7), Pid(7)),
+            (page(0x1000, 7), page(0x1000, 8), Processes),
+            (page(0x1000, 7), Pid(7), Pid(7)),
+            (page(0x1000, 7), Pid(8), Processes),
+            (page(0x1000, 0), page(0x2000, 0), All),
+            (page(0x1000, 0), Pid(7), All),
+            (Pid(7), Processes, Processes),
+            (Pid(0), Processes, All),
+            (Pid(7), All, All),
+            (Segment { ea: 0, shift: 28 }, Segment { ea: 1 << 28, shift: 28 }, All),
+            (None, Pid(7), Pid(7)),
+            (None, None, None),
+        ] {
+            assert_eq!((a.join(b), b.join(a)), (joined, joined), "{a:?} and {b:?}");
+        }
+    }
 
     #[test]
     fn radix_forms() {
