@@ -7,7 +7,7 @@ use mem::Access;
 
 use crate::cpu::{Cpu, Exit, Flow, Stop};
 use crate::mmu::{slb, tlbie};
-use crate::msr::{self, srr1};
+use crate::msr::{self, lpcr, srr1};
 use crate::shared::event;
 use crate::{Fault, Vector};
 
@@ -393,7 +393,11 @@ impl Cpu {
     fn tlbie(&mut self, global: bool, i: Insn) -> Result<(), Stop> {
         let (rb, rs) = (self.rb(i), self.rs(i));
         // RIC, PRS and R stand in bits 12..13, 14 and 15.
-        let what = tlbie::decode(rb, rs, i.bits(12, 13), i.bit(14), i.bit(15));
+        let decode = if global { tlbie::decode } else { tlbie::decode_local };
+        let what = decode(rb, rs, i.bits(12, 13), i.bit(14), i.bit(15));
+        if what == tlbie::TlbInvalidate::None {
+            return Ok(());
+        }
         self.invalidate(what);
         self.refetch = true;
         if global {
@@ -433,7 +437,10 @@ impl Cpu {
             }
             _ => {
                 let what = slb::slbia(st, i.bits(8, 10));
-                self.invalidate(what);
+                // With a radix tree there are no segments, and no other look-aside information than what `tlbie` drops.
+                if self.sh.lpcr.load(Ordering::Relaxed) & lpcr::HR == 0 {
+                    self.invalidate(what);
+                }
             }
         }
         Err(Stop::Events)

@@ -81,6 +81,13 @@ pub fn decode(rb: u64, rs: u64, ric: u32, prs: bool, r: bool) -> TlbInvalidate {
     }
 }
 
+/// Decode `tlbiel`, as [`decode`]. With a radix tree what is not for one page is for one congruence class of the TLB (bits 40 to 51 of RB), and
+/// software goes through as many as the processor has: here all entries are in the first one.
+pub fn decode_local(rb: u64, rs: u64, ric: u32, prs: bool, r: bool) -> TlbInvalidate {
+    let (is, class) = (rb >> 10 & 3, rb >> 12 & 0xfff);
+    if r && is != 0 && class != 0 { TlbInvalidate::None } else { decode(rb, rs, ric, prs, r) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +113,19 @@ mod tests {
         ] {
             assert_eq!((a.join(b), b.join(a)), (joined, joined), "{a:?} and {b:?}");
         }
+    }
+
+    #[test]
+    fn all_entries_are_of_the_first_congruence_class() {
+        let rs = 7 << 32;
+        let (class, is) = (1 << 12, 1 << 10);
+        assert_eq!(decode_local(is, rs, 2, true, true), TlbInvalidate::Pid(7));
+        assert_eq!(decode_local(is | class, rs, 0, true, true), TlbInvalidate::None);
+        assert_eq!(decode_local(2 * is | 0xfff * class, rs, 0, true, true), TlbInvalidate::None);
+        assert_eq!(decode_local(2 * is, rs, 2, true, true), TlbInvalidate::All);
+        assert_eq!(decode_local(is | class, 0, 0, true, false), TlbInvalidate::All, "hashed table");
+        let page = TlbInvalidate::Page { ea: 0x5000, shift: 12, pid: 7 };
+        assert_eq!(decode_local(0x5000, rs, 0, true, true), page, "of one page");
     }
 
     #[test]
