@@ -156,7 +156,14 @@ fn hostile(case: &mut Case, images: &Images, length: Duration) -> Result<()> {
             rounds = round(&mut client)?;
         }
         for (n, name) in ["evil", "twin"].into_iter().enumerate() {
-            let shown = up.ask(&["show", name])?;
+            let mut shown = up.ask(&["show", name])?;
+            let deadline = Instant::now() + patience();
+            // It was told to begin anew, and the host has other things to do.
+            while shown.contains(" is stopping") {
+                ensure!(Instant::now() < deadline, "{name} does not stop:\n{shown}");
+                std::thread::sleep(Duration::from_millis(50));
+                shown = up.ask(&["show", name])?;
+            }
             let count = shown.lines().find_map(|l| l.strip_prefix("hypercalls "));
             let now: u64 = count.context("no count of hypercalls")?.trim().parse()?;
             // What has hurt itself so much that it does nothing any more begins anew.
