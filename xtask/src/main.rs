@@ -4,6 +4,7 @@
 mod bench;
 mod fetch;
 mod lint;
+mod peer;
 mod ten;
 mod test;
 

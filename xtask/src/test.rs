@@ -49,8 +49,6 @@ impl Options {
     }
 }
 
-/// Programs the tests start that a bare Debian may lack, and the packages they come in.
-const QEMU_PACKAGES: &[(&str, &str)] = &[("qemu-system-ppc64", "qemu-system-ppc")];
 /// What recording the instruction corpus takes.
 const RECORD_PACKAGES: &[(&str, &str)] =
     &[("qemu-ppc64le", "qemu-user"), ("powerpc64le-linux-gnu-gcc", "gcc-powerpc64le-linux-gnu")];
@@ -69,7 +67,7 @@ pub fn run(root: &Path, options: &Options) -> Result<()> {
         return cargo(&corpus);
     }
     if options.qemu {
-        install_missing(root, QEMU_PACKAGES)?;
+        crate::peer::install(root)?;
     }
     if options.filter.is_none() {
         cargo(&["fmt", "--all", "--check"])?;
@@ -111,29 +109,37 @@ fn step(root: &Path, program: &str, arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// Whether a program is there.
+pub fn installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
+}
+
 /// Installs the packages whose programs are missing, as root or through sudo.
 pub fn install_missing(root: &Path, wanted: &[(&str, &str)]) -> Result<()> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = |program: &str| std::env::split_paths(&path).any(|dir| dir.join(program).is_file());
     let missing: Vec<&str> =
-        wanted.iter().filter(|(program, _)| !found(program)).map(|(_, package)| *package).collect();
+        wanted.iter().filter(|(program, _)| !installed(program)).map(|(_, package)| *package).collect();
     if missing.is_empty() {
         return Ok(());
     }
+    let mut arguments = vec!["apt-get", "install", "--yes", "--no-install-recommends"];
+    arguments.extend(&missing);
+    let shown = arguments.join(" ");
+    as_root(root, &arguments)
+        .with_context(|| format!("these tests need {}: install with `{shown}`", missing.join(", ")))
+}
+
+/// Runs a command as root, or through sudo.
+pub fn as_root(root: &Path, words: &[&str]) -> Result<()> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let uid = status
         .lines()
         .find_map(|line| line.strip_prefix("Uid:"))
         .and_then(|ids| ids.split_whitespace().nth(1));
-    let mut arguments = vec!["apt-get", "install", "--yes", "--no-install-recommends"];
-    arguments.extend(&missing);
-    let shown = arguments.join(" ");
-    let outcome = if uid == Some("0") {
-        step(root, arguments[0], &arguments[1..])
-    } else {
-        step(root, "sudo", &arguments)
-    };
-    outcome.with_context(|| format!("these tests need {}: install with `{shown}`", missing.join(", ")))
+    match words.split_first() {
+        Some((program, rest)) if uid == Some("0") => step(root, program, rest),
+        _ => step(root, "sudo", words),
+    }
 }
 
 #[cfg(test)]

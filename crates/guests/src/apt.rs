@@ -168,6 +168,11 @@ impl Apt {
         }
     }
 
+    /// The folder of the source list.
+    pub(crate) fn sources(&self) -> PathBuf {
+        self.root.join("sources")
+    }
+
     /// The archives packages come from, as a source list for the guest: its own keyring replaces the host's.
     pub(crate) fn sources_for_guest(&self) -> Result<String> {
         let path = self.root.join("sources/rhyp.sources");

@@ -202,6 +202,14 @@ impl Guests {
         Ok(Apt::open(self.cache.apt(), self.progress)?.archives()?.into_iter().next())
     }
 
+    /// The folder of the private source list: the archives that the host uses, with Debian 12's suites and its backports.
+    ///
+    /// # Errors
+    /// As [`Guests::kernel`].
+    pub fn sources(&self) -> Result<PathBuf> {
+        Ok(Apt::open(self.cache.apt(), self.progress)?.sources())
+    }
+
     /// The address of an archive from which the installer can install, if the host uses one: not every mirror has what
     /// it needs.
     ///

@@ -183,9 +183,9 @@ fn median(values: &mut [f64]) -> f64 {
 /// Measures, and prints the table.
 pub fn run(root: &Path, words: &[&str]) -> Result<()> {
     let options = IoOptions::parse(words)?;
-    let mut needed = vec![("qemu-img", "qemu-utils")];
+    let needed = [("qemu-img", "qemu-utils")];
     if options.peer {
-        needed.push(("qemu-system-ppc64", "qemu-system-ppc"));
+        crate::peer::install(root)?;
     }
     crate::test::install_missing(root, &needed)?;
     let status = Command::new(crate::cargo())

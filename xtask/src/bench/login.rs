@@ -143,8 +143,8 @@ fn median(values: &mut [f64]) -> f64 {
 pub fn run(root: &Path, words: &[&str]) -> Result<()> {
     let options = LoginOptions::parse(words)?;
     if options.peer {
-        let needed = [("qemu-img", "qemu-utils"), ("qemu-system-ppc64", "qemu-system-ppc")];
-        crate::test::install_missing(root, &needed)?;
+        crate::test::install_missing(root, &[("qemu-img", "qemu-utils")])?;
+        crate::peer::install(root)?;
     }
     let build = ["build", "--release", "--quiet", "--package", "rhyp"];
     ensure!(

@@ -272,9 +272,9 @@ fn median(values: &mut [f64]) -> f64 {
 /// Measures, and prints the table.
 pub fn run(root: &Path, words: &[&str]) -> Result<()> {
     let options = NetOptions::parse(words)?;
-    let mut needed = vec![("passt", "passt"), ("iperf3", "iperf3")];
+    let needed = [("passt", "passt"), ("iperf3", "iperf3")];
     if options.peer {
-        needed.push(("qemu-system-ppc64", "qemu-system-ppc"));
+        crate::peer::install(root)?;
     }
     crate::test::install_missing(root, &needed)?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use guests::{CacheDir, Guests, INIT_MOUNTS, Initramfs, KernelVersion, Progress};
 
-use super::machine::{QEMU, UP};
+use super::machine::UP;
 use super::{Machine, Options, Set};
 
 /// Programs and files the benchmarks need, and the packages they come in.
@@ -78,7 +78,7 @@ impl Images {
         std::fs::create_dir_all(&out)?;
         crate::test::install_missing(root, TOOLS)?;
         if options.peer {
-            crate::test::install_missing(root, &[(QEMU, "qemu-system-ppc")])?;
+            crate::peer::install(root)?;
         }
         let native = out.join("bench-native");
         let guest = out.join("bench-ppc64le");
