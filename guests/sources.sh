@@ -25,7 +25,7 @@ need() {
     [ -z "$missing" ] && return
     [ "$(id -u)" = 0 ] || die "these Debian packages are missing:$missing (apt-get install$missing)"
     # shellcheck disable=SC2086
-    apt-get install -y --no-install-recommends $missing >"$out/apt.log" 2>&1 ||
+    apt-get install -y --no-remove --no-install-recommends $missing >"$out/apt.log" 2>&1 ||
         die "apt-get failed, see $out/apt.log"
 }
 

@@ -49,5 +49,5 @@ fn install_newer(root: &Path) -> Result<()> {
         as_root(root, &words)
     };
     apt(&["--quiet", "update"])?;
-    apt(&["install", "--yes", "--no-install-recommends", "--target-release", NEWER, QEMU.1])
+    apt(&["install", "--yes", "--no-remove", "--no-install-recommends", "--target-release", NEWER, QEMU.1])
 }

@@ -49,6 +49,8 @@ impl Options {
     }
 }
 
+/// Programs that some tests start and a bare Debian lacks; what is not to be had leaves those tests out.
+const TEST_PACKAGES: &[(&str, &str)] = &[("passt", "passt"), ("qemu-img", "qemu-utils")];
 /// What recording the instruction corpus takes.
 const RECORD_PACKAGES: &[(&str, &str)] =
     &[("qemu-ppc64le", "qemu-user"), ("powerpc64le-linux-gnu-gcc", "gcc-powerpc64le-linux-gnu")];
@@ -68,6 +70,11 @@ pub fn run(root: &Path, options: &Options) -> Result<()> {
     }
     if options.qemu {
         crate::peer::install(root)?;
+    }
+    for package in TEST_PACKAGES {
+        if let Err(e) = install_missing(root, &[*package]) {
+            eprintln!("tests that need it are left out: {e}");
+        }
     }
     if options.filter.is_none() {
         cargo(&["fmt", "--all", "--check"])?;
@@ -122,7 +129,7 @@ pub fn install_missing(root: &Path, wanted: &[(&str, &str)]) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    let mut arguments = vec!["apt-get", "install", "--yes", "--no-install-recommends"];
+    let mut arguments = vec!["apt-get", "install", "--yes", "--no-remove", "--no-install-recommends"];
     arguments.extend(&missing);
     let shown = arguments.join(" ");
     as_root(root, &arguments)
