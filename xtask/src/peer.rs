@@ -8,8 +8,10 @@ use guests::{CacheDir, Guests, Progress};
 
 use crate::test::{as_root, install_missing, installed};
 
-/// Its program, and the package.
-const QEMU: (&str, &str) = ("qemu-system-ppc64", "qemu-system-ppc");
+/// Its program, ...
+pub const QEMU: &str = "qemu-system-ppc64";
+/// ... and the package.
+const PACKAGE: &str = "qemu-system-ppc";
 /// The release, and where it keeps newer packages.
 const RELEASE: &str = "bookworm";
 const NEWER: &str = "bookworm-backports";
@@ -19,7 +21,7 @@ const NEWER: &str = "bookworm-backports";
 /// # Errors
 /// apt has none, or may not install it.
 pub fn install(root: &Path) -> Result<()> {
-    if !installed(QEMU.0) {
+    if !installed(QEMU) {
         let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
         if release.lines().any(|l| l.split_once('=') == Some(("VERSION_CODENAME", RELEASE)))
             && let Err(e) = install_newer(root)
@@ -27,7 +29,7 @@ pub fn install(root: &Path) -> Result<()> {
             eprintln!("no QEMU from {NEWER}: {e}");
         }
     }
-    install_missing(root, &[QEMU])
+    install_missing(root, &[(QEMU, PACKAGE)])
 }
 
 /// With lists of its own: nothing of the host's sources is changed.
@@ -49,5 +51,5 @@ fn install_newer(root: &Path) -> Result<()> {
         as_root(root, &words)
     };
     apt(&["--quiet", "update"])?;
-    apt(&["install", "--yes", "--no-remove", "--no-install-recommends", "--target-release", NEWER, QEMU.1])
+    apt(&["install", "--yes", "--no-remove", "--no-install-recommends", "--target-release", NEWER, PACKAGE])
 }

@@ -136,7 +136,7 @@ pub fn install_missing(root: &Path, wanted: &[(&str, &str)]) -> Result<()> {
         .with_context(|| format!("these tests need {}: install with `{shown}`", missing.join(", ")))
 }
 
-/// Runs a command as root, or through sudo.
+/// Runs a command as root, or through sudo where that asks for no password.
 pub fn as_root(root: &Path, words: &[&str]) -> Result<()> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let uid = status
@@ -145,7 +145,7 @@ pub fn as_root(root: &Path, words: &[&str]) -> Result<()> {
         .and_then(|ids| ids.split_whitespace().nth(1));
     match words.split_first() {
         Some((program, rest)) if uid == Some("0") => step(root, program, rest),
-        _ => step(root, "sudo", words),
+        _ => step(root, "sudo", &[&["--non-interactive"], words].concat()),
     }
 }
 

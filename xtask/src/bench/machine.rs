@@ -11,9 +11,8 @@ use anyhow::{Context, Result, bail};
 
 use super::Set;
 use super::programs::Images;
+use crate::peer::QEMU;
 
-/// The peer's program.
-pub const QEMU: &str = "qemu-system-ppc64";
 /// What the guest prints when its userland is there.
 pub const UP: &str = "userland is up";
 /// Longest run of one set on one machine; slow hosts and interpreters included.

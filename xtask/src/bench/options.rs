@@ -134,7 +134,7 @@ impl Options {
     /// QEMU cannot be started.
     pub fn peer_title(&self) -> Result<Option<String>> {
         if self.peer {
-            let version = Command::new(super::machine::QEMU).arg("--version").output()?.stdout;
+            let version = Command::new(crate::peer::QEMU).arg("--version").output()?.stdout;
             let version = String::from_utf8_lossy(&version);
             return Ok(Some(version.lines().next().unwrap_or("QEMU of unknown version").to_owned()));
         }

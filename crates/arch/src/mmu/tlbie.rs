@@ -81,8 +81,8 @@ pub fn decode(rb: u64, rs: u64, ric: u32, prs: bool, r: bool) -> TlbInvalidate {
     }
 }
 
-/// Decode `tlbiel`, as [`decode`]. With a radix tree what is not for one page is for one congruence class of the TLB (bits 40 to 51 of RB), and
-/// software goes through as many as the processor has: here all entries are in the first one.
+/// Decode `tlbiel`, as [`decode`]. With a radix tree what is not for one page is for one congruence class of the TLB
+/// (bits 40 to 51 of RB), and software goes through as many as the processor has: here all entries are in the first one.
 pub fn decode_local(rb: u64, rs: u64, ric: u32, prs: bool, r: bool) -> TlbInvalidate {
     let (is, class) = (rb >> 10 & 3, rb >> 12 & 0xfff);
     if r && is != 0 && class != 0 { TlbInvalidate::None } else { decode(rb, rs, ric, prs, r) }
