@@ -1,9 +1,11 @@
 //! A virtual processor is an [`arch::Cpu`] and an [`Engine`] that carries out its instructions.
 #![forbid(unsafe_code)]
 
+use std::sync::Arc;
+
 use arch::{Cpu, Exit};
 use interp::Interpreter;
-use jit::Jit;
+use jit::{CodeCache, Jit};
 
 pub use jit::{Options as JitOptions, Stats};
 
@@ -28,21 +30,35 @@ pub enum Engine {
     Jit(Box<Jit>),
 }
 
-impl Engine {
-    /// An engine of the given kind with empty caches.
+/// What the engines of a partition's processors have in common.
+#[derive(Clone, Default)]
+pub struct Engines(Option<Arc<CodeCache>>);
+
+impl Engines {
+    /// For engines of the given kind; nothing is translated yet.
     pub fn new(accel: &Accel) -> Self {
-        match accel {
-            Accel::Interp => Engine::Interp(Box::default()),
-            Accel::Jit(o) => match Jit::new(o) {
-                Some(j) => Engine::Jit(Box::new(j)),
-                None => {
+        Engines(match accel {
+            Accel::Interp => None,
+            Accel::Jit(o) => {
+                let code = CodeCache::new(o);
+                if code.is_none() {
                     tracing::warn!("no translator for this host: instructions are interpreted");
-                    Engine::Interp(Box::default())
                 }
-            },
-        }
+                code
+            }
+        })
     }
 
+    /// The engine of one more processor.
+    pub fn engine(&self) -> Engine {
+        match &self.0 {
+            Some(code) => Engine::Jit(Box::new(Jit::with(code.clone()))),
+            None => Engine::Interp(Box::default()),
+        }
+    }
+}
+
+impl Engine {
     /// Run `cpu` until something must be done outside, or about `budget` instructions are done. An engine must only
     /// ever be given the same processor.
     pub fn run(&mut self, cpu: &mut Cpu, budget: u64) -> Exit {

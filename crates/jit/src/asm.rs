@@ -476,6 +476,21 @@ impl Asm<'_> {
         self.d(0);
         self.pos - 4
     }
+    /// Instructions that do nothing, until what stands `ahead` bytes further stands at a multiple of `to`, at most 8.
+    pub fn align_ahead(&mut self, to: usize, ahead: usize) {
+        const NOPS: [&[u8]; 8] = [
+            &[],
+            &[0x90],
+            &[0x66, 0x90],
+            &[0x0f, 0x1f, 0x00],
+            &[0x0f, 0x1f, 0x40, 0x00],
+            &[0x0f, 0x1f, 0x44, 0x00, 0x00],
+            &[0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00],
+            &[0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00],
+        ];
+        let at = self.pos + ahead;
+        NOPS[(at.next_multiple_of(to) - at) & 7].iter().for_each(|&x| self.b(x));
+    }
     /// Point the displacement at `site` to `target`.
     pub fn patch(&mut self, site: usize, target: usize) {
         let rel = (target as i64 - (site as i64 + 4)) as i32;

@@ -2,6 +2,8 @@
 //! (Profilers know such pages as memory whose symbols stand in `/tmp/perf-PID.map`; a memfd they take for a file.)
 #![allow(unsafe_code)]
 
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
 /// The code cache's memory.
 pub struct CodeBuf {
     rw: *mut u8,
@@ -73,10 +75,26 @@ impl CodeBuf {
         }
     }
 
-    /// The bytes, for writing. Whoever executes the code must not do so meanwhile on another thread.
+    /// The bytes, for writing. What is code already that some thread may execute is not to be written this way.
     pub fn bytes(&mut self) -> &mut [u8] {
         // SAFETY: our own mapping of `len` bytes; the executable alias is only read by the processor's fetch.
         unsafe { std::slice::from_raw_parts_mut(self.rw, self.len) }
+    }
+
+    /// Point the displacement at `site`, a multiple of 4, to `target`, at once for whoever executes it meanwhile.
+    pub fn point(&mut self, site: usize, target: usize) {
+        let rel = (target as i64 - (site as i64 + 4)) as i32;
+        assert!(site % 4 == 0 && site + 4 <= self.len);
+        // SAFETY: an aligned word of our own mapping; `&mut` keeps other writers away, and the processor's fetch sees
+        // the word before or after.
+        unsafe { AtomicU32::from_ptr(self.rw.add(site).cast()) }.store(rel as u32, Ordering::Release);
+    }
+
+    /// Put the doubleword at `at`, a multiple of 8, at once for code that reads it meanwhile.
+    pub fn put(&mut self, at: usize, v: u64) {
+        assert!(at % 8 == 0 && at + 8 <= self.len);
+        // SAFETY: as in `point`.
+        unsafe { AtomicU64::from_ptr(self.rw.add(at).cast()) }.store(v, Ordering::Release);
     }
 
     fn middle(len: usize) -> usize {

@@ -65,6 +65,8 @@ pub struct ExitRecord {
     pub point: ExitPoint,
     /// Number of the page of its block.
     home: u32,
+    /// Number of the page that it was made to jump to; from then on there is no other for it.
+    target: u32,
     /// The next exit that jumps to the same block.
     next: u32,
     /// Mode of the code that it leaves, as a number.
@@ -92,39 +94,53 @@ pub struct Cache {
     pub pages: Map<Page>,
     /// By exit number.
     pub exits: Vec<ExitRecord>,
-    table: Box<[TableEntry]>,
 }
 
-/// Index of a tag in the table.
-fn slot(tag: u64) -> usize {
-    (tag >> 2) as usize & (TABLE - 1)
+/// The table in which the code of one processor looks for blocks.
+pub struct Table(Box<[TableEntry]>);
+
+impl Table {
+    /// An empty one.
+    pub fn new() -> Self {
+        Table(vec![[0; 2]; TABLE].into())
+    }
+
+    /// Its address.
+    pub fn address(&self) -> u64 {
+        self.0.as_ptr() as u64
+    }
+
+    fn entry(&mut self, tag: u64) -> &mut TableEntry {
+        &mut self.0[(tag >> 2) as usize & (TABLE - 1)]
+    }
+
+    /// Let indirect branches find the block with this tag at `code`.
+    pub fn publish(&mut self, tag: u64, code: u64) {
+        *self.entry(tag) = [tag, code];
+    }
+
+    /// That block, if it is there, is at `code` now; 0: it is gone.
+    pub fn change(&mut self, tag: u64, code: u64) {
+        let e = self.entry(tag);
+        if e[0] == tag {
+            *e = if code == 0 { [0; 2] } else { [tag, code] };
+        }
+    }
 }
 
 impl Cache {
     /// Nothing.
     pub fn new() -> Self {
-        Cache {
-            blocks: Vec::new(),
-            by_key: Map::default(),
-            pages: Map::default(),
-            exits: Vec::new(),
-            table: vec![[0; 2]; TABLE].into(),
-        }
+        Cache { blocks: Vec::new(), by_key: Map::default(), pages: Map::default(), exits: Vec::new() }
     }
 
-    /// Forget everything; the table stays where it is.
+    /// Forget everything.
     pub fn clear(&mut self) {
-        let Cache { blocks, by_key, pages, exits, table } = self;
+        let Cache { blocks, by_key, pages, exits } = self;
         blocks.clear();
         by_key.clear();
         pages.clear();
         exits.clear();
-        table.fill([0; 2]);
-    }
-
-    /// Address of the table.
-    pub fn table(&self) -> u64 {
-        self.table.as_ptr() as u64
     }
 
     /// The number of the block for real address and mode `key`.
@@ -152,24 +168,21 @@ impl Cache {
     /// Enter exits of code made from the page at `page`, for mode number `mode`.
     pub fn add_exits(&mut self, page: u64, mode: u16, exits: &[ExitPoint]) {
         let home = (page >> 12) as u32;
-        let record = |&point| ExitRecord { point, home, next: NONE, mode, linked: false };
+        let record = |&point| ExitRecord { point, home, target: NONE, next: NONE, mode, linked: false };
         self.exits.extend(exits.iter().map(record));
     }
 
-    /// Let block `n` be the code at offset `code`, address `at`; `patch` is called for each exit that jumps to it.
+    /// Let block `n` be the code at offset `code`; `patch` is called for each exit that jumps to it. Its tag.
     #[cfg(feature = "tier2")]
-    pub fn replace(&mut self, n: u32, code: usize, at: u64, mut patch: impl FnMut(&ExitPoint)) {
+    pub fn replace(&mut self, n: u32, code: usize, mut patch: impl FnMut(&ExitPoint)) -> u64 {
         let b = &mut self.blocks[n as usize];
         b.code = code as u32;
-        let e = &mut self.table[slot(b.tag)];
-        if e[0] == b.tag {
-            e[1] = at;
-        }
         let mut x = b.incoming;
         while let Some(r) = self.exits.get(x as usize) {
             patch(&r.point);
             x = r.next;
         }
+        b.tag
     }
 
     /// Note a page whose code is of `version`.
@@ -177,32 +190,31 @@ impl Cache {
         self.pages.insert(page, Page { version, blocks: Vec::new() });
     }
 
-    /// Let indirect branches find block `n` at `code`.
-    pub fn publish(&mut self, n: u32, code: u64) {
-        let tag = self.blocks[n as usize].tag;
-        self.table[slot(tag)] = [tag, code];
-    }
-
-    /// Note that exit `e` will jump to block `n`; false when it jumps already.
-    pub fn link(&mut self, e: u32, n: u32) -> bool {
+    /// Note that exit `e` will jump to block `n` of the page at real address `page`; false when it jumps already, or had
+    /// another page before.
+    pub fn link(&mut self, e: u32, n: u32, page: u64) -> bool {
         let r = &mut self.exits[e as usize];
-        if std::mem::replace(&mut r.linked, true) {
+        let page = (page >> 12) as u32;
+        if r.target != NONE && r.target != page || std::mem::replace(&mut r.linked, true) {
             return false;
         }
+        r.target = page;
         r.next = std::mem::replace(&mut self.blocks[n as usize].incoming, e);
         true
     }
 
-    /// Forget the blocks of a page; `unlink` is called for each exit that jumped to one of them.
-    pub fn drop_page(&mut self, page: u64, mut unlink: impl FnMut(&ExitPoint)) -> bool {
+    /// Forget the blocks of a page; `unlink` is called for each exit that jumped to one of them, `gone` for their tags.
+    pub fn drop_page(
+        &mut self,
+        page: u64,
+        mut unlink: impl FnMut(&ExitPoint),
+        mut gone: impl FnMut(u64),
+    ) -> bool {
         let Some(p) = self.pages.remove(&page) else { return false };
         for (key, n) in p.blocks {
             self.by_key.remove(&key);
             let b = &mut self.blocks[n as usize];
-            let e = &mut self.table[slot(b.tag)];
-            if e[0] == b.tag {
-                *e = [0; 2];
-            }
+            gone(b.tag);
             let mut x = std::mem::replace(&mut b.incoming, NONE);
             while let Some(r) = self.exits.get_mut(x as usize) {
                 r.linked = false;

@@ -12,6 +12,8 @@ mod condition;
 use isa::{Insn, Mode, Rel};
 
 use crate::asm::{Alu, Asm, Cc, M, R, RAX, RBP, RCX, RDX, X, m};
+use crate::common::Host;
+use crate::counts::{Counts, HEATS};
 use crate::group::{Group, Retry};
 use crate::regs::{CTR, GROUP, GROUPS, LR, NONE, Regs};
 use crate::thunk::{self, Thunks, slot};
@@ -146,12 +148,12 @@ struct Fields(usize, usize);
 pub struct ExitPoint {
     /// Target, relative to the first byte of the page.
     pub rel: i32,
-    /// Code offset of the jump's displacement.
+    /// Code offset of the jump's displacement, a multiple of 4.
     pub jump: u32,
-    /// Code offset of the host page that the target's page must have; 0 inside a page.
+    /// Code offset of the host page that the target's page must have, a multiple of 8; 0 inside a page.
     pub page: u32,
-    /// Code offset where the jump goes while the target is unknown. (Between pages it is not reached then: no host page
-    /// is 0.)
+    /// Code offset where the jump goes while the target is unknown. (Between pages nobody sets out for it then: no host
+    /// page is 0. But who did before may get there, and goes on by a look-up.)
     pub stub: u32,
 }
 
@@ -163,8 +165,10 @@ struct Stub {
     exit: usize,
     /// Branches to it; 0: none.
     sites: [usize; 3],
-    /// The branch that is taken when the exit was taken often.
-    hot: Option<usize>,
+    /// The branch that is taken when the exit was taken often, and where its counter is.
+    hot: Option<(usize, i32)>,
+    /// Between pages: the jump, and the target's offset in its page.
+    between: Option<(usize, u32)>,
 }
 
 /// What the emitter did in the present instruction, to be undone.
@@ -258,8 +262,8 @@ pub struct Emit<'a> {
     pub(crate) crypto: bool,
     /// Where pieces that seldom run go.
     pub cold: usize,
-    /// Counters for backward branches, and where they begin; none: no counting.
-    pub(crate) heat: (&'a mut [u32], u32),
+    /// Number of the first counter for backward branches, and where they begin; 0: no counting.
+    pub(crate) heat: (usize, u32),
 }
 
 /// FPSCR[VE OE UE ZE XE].
@@ -292,9 +296,7 @@ impl<'a> Emit<'a> {
         source: Source<'a>,
         first_exit: usize,
         l: &'a mut Lists,
-        bmi2: bool,
-        avx: bool,
-        crypto: bool,
+        host: Host,
     ) -> Self {
         l.sites.clear();
         l.colds.clear();
@@ -333,11 +335,11 @@ impl<'a> Emit<'a> {
             xwrote: ([0; 3], 0),
             halves: [None; 4],
             single_made: None,
-            bmi2,
-            avx,
-            crypto,
+            bmi2: host.bmi2,
+            avx: host.avx,
+            crypto: host.crypto,
             cold: 0,
-            heat: (&mut [], 0),
+            heat: (0, 0),
         }
     }
 
@@ -533,22 +535,24 @@ impl<'a> Emit<'a> {
         // Before the page changes: what leaves is relative to the old one.
         let hot = if poll { self.count() } else { None };
         let inside = (0..4096).contains(&rel);
-        if !inside {
-            self.a.movi32(RAX, (rel & !4095) as u32);
-            self.a.call_to(self.thunks.cross[self.mode.sf as usize]);
-        }
-        let jump = self.a.jmp();
-        let mut page = 0;
+        let (mut page, mut between) = (0, None);
+        let jump;
         if inside {
+            self.a.align_ahead(4, 1);
+            jump = self.a.jmp();
             sites[2] = jump;
         } else {
+            // Two instructions and the jump, of five bytes each.
+            self.a.align_ahead(8, 15);
+            self.a.movi32(RAX, (rel & !4095) as u32);
+            self.a.call_to(self.thunks.cross[self.mode.sf as usize]);
+            jump = self.a.jmp();
             page = self.a.pos;
             self.a.q(0);
             self.a.d(id);
+            between = Some((jump, (rel & 4095) as u32));
         }
-        if sites != [0; 3] {
-            self.l.stubs.push(Stub { id, exit: self.l.exits.len(), sites, hot });
-        }
+        self.l.stubs.push(Stub { id, exit: self.l.exits.len(), sites, hot, between });
         self.l.exits.push(ExitPoint { rel: rel as i32, jump: jump as u32, page: page as u32, stub: 0 });
     }
 
@@ -560,6 +564,7 @@ impl<'a> Emit<'a> {
         self.a.movi32(RAX, id | thunk::leave::HOT as u32);
         self.a.jmp_to(self.thunks.leave);
         // What is linked is never reached.
+        self.a.align_ahead(4, 1);
         let jump = self.a.jmp();
         let stub = self.a.pos as u32;
         self.l.exits.push(ExitPoint { rel: rel as i32, jump: jump as u32, page: 0, stub });
@@ -568,16 +573,25 @@ impl<'a> Emit<'a> {
     /// How the exits made so far leave when they can't go on.
     pub(crate) fn stubs(&mut self) {
         for n in 0..self.l.stubs.len() {
-            let Stub { id, exit, sites, hot } = self.l.stubs[n];
+            let Stub { id, exit, sites, hot, between } = self.l.stubs[n];
             self.l.exits[exit].stub = self.a.pos as u32;
-            for s in sites.into_iter().filter(|&s| s != 0) {
-                self.a.here(s);
+            if sites != [0; 3] {
+                for s in sites.into_iter().filter(|&s| s != 0) {
+                    self.a.here(s);
+                }
+                self.a.movi32(RAX, id);
+                self.a.jmp_to(self.thunks.leave);
             }
-            self.a.movi32(RAX, id);
-            self.a.jmp_to(self.thunks.leave);
-            if let Some(h) = hot {
+            if let Some((jump, off)) = between {
+                self.l.exits[exit].stub = self.a.pos as u32;
+                self.a.here(jump);
+                self.a.movi32(RAX, off);
+                self.a.alum(Alu::Add, true, RAX, thunk::engine(slot::BASE));
+                self.a.jmp_to(self.thunks.leave_to);
+            }
+            if let Some((h, counter)) = hot {
                 self.a.here(h);
-                self.a.storei4(m(RCX, 0), self.heat.1.max(1000));
+                self.a.storei4(m(RCX, counter), self.heat.1.max(1000));
                 self.a.movi32(RAX, id | thunk::leave::HOT as u32);
                 self.a.jmp_to(self.thunks.leave);
             }
@@ -585,17 +599,18 @@ impl<'a> Emit<'a> {
         self.l.stubs.clear();
     }
 
-    /// Count down once more; gives the site of the branch to what follows when zero is met, with the counter's address in
-    /// rcx.
-    fn count(&mut self) -> Option<usize> {
-        let (counters, from) = &mut self.heat;
-        let c = counters.get_mut(self.l.counted)?;
+    /// Count down once more; gives the site of the branch to what follows when zero is met, and the counter's place off
+    /// rcx then.
+    fn count(&mut self) -> Option<(usize, i32)> {
+        let n = self.heat.0 + self.l.counted;
+        if self.heat.1 == 0 || n >= HEATS {
+            return None;
+        }
         self.l.counted += 1;
-        *c = *from;
-        let at = std::ptr::from_mut(c) as u64;
-        self.a.movi(RCX, at);
-        self.a.alumi(Alu::Sub, false, m(RCX, 0), 1);
-        Some(self.a.jcc(Cc::E))
+        let counter = Counts::heat_at(n);
+        self.a.load(RCX, thunk::engine(slot::COUNTS));
+        self.a.alumi(Alu::Sub, false, m(RCX, counter), 1);
+        Some((self.a.jcc(Cc::E), counter))
     }
 
     fn index_from_rcx(&mut self) {
@@ -640,9 +655,11 @@ impl<'a> Emit<'a> {
         self.a.alui8(Alu::Add, RCX, 16);
         self.a.store(thunk::engine(slot::TOP), RCX, 4);
         self.a.store(thunk::noted(RCX, 0), ea, 8);
+        self.a.align_ahead(4, 3);
         let site = self.a.lea_rip(RDX);
         self.a.store(thunk::noted(RCX, 8), RDX, 8);
-        self.l.stubs.push(Stub { id, exit: self.l.exits.len(), sites: [site, 0, 0], hot: None });
+        let sites = [site, 0, 0];
+        self.l.stubs.push(Stub { id, exit: self.l.exits.len(), sites, hot: None, between: None });
         self.l.exits.push(ExitPoint { rel: back as i32, jump: site as u32, page: 0, stub: 0 });
     }
 

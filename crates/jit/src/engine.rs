@@ -1,118 +1,98 @@
-//! The run loop, the translation of a block and the links between blocks.
+//! The run loop of a processor, and the translation of a block.
 #![allow(unsafe_code)]
 
-use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use arch::{Cpu, Exit};
 use interp::Interpreter;
 use isa::{Insn, Level, Op, ROWS};
 
-use crate::asm::Asm;
-use crate::buf::CodeBuf;
-use crate::cache::Cache;
-use crate::emit::{Emit, ExitPoint, Lists, Source};
-use crate::perf::{Part, PerfMap};
-use crate::thunk::{self, Run, Thunks, leave, slot};
+use crate::cache::Table;
+use crate::common::{CodeCache, Common};
+use crate::counts::Counts;
+use crate::emit::{Emit, Source};
+use crate::perf::Part;
+use crate::thunk::{self, Run, leave, slot};
 use crate::{Key, MOST, Options, Stats};
 
-/// Code bytes that one block never exceeds.
-const BLOCK_ROOM: usize = 128 << 10;
+/// How long a processor sleeps until it looks again whether others have left code that is to be forgotten.
+const QUIET: Duration = Duration::from_micros(20);
 
 /// The translator of one processor.
 pub struct Jit {
-    pub(crate) buf: CodeBuf,
-    pub(crate) pos: usize,
-    /// Where pieces that seldom run go, in the buffer's other half.
-    cold: usize,
-    /// Where blocks begin, behind the common pieces.
-    start: usize,
-    pub(crate) thunks: Thunks,
-    pub(crate) cache: Cache,
-    pub(crate) lists: Lists,
+    shared: Arc<CodeCache>,
+    /// This processor is inside of code, or will look into what is known about it.
+    inside: Arc<AtomicBool>,
+    table: Table,
+    pub(crate) counts: Counts,
     run: Box<Run>,
     pub(crate) stats: Stats,
     /// Code drops obeyed.
     seen: u64,
+    /// Changes of code followed, and the generation of code they belong to.
+    followed: u64,
+    generation: u64,
     /// Code was dropped, or none was there yet, since translated code ran last: nobody may return to what was noted.
-    pub(crate) dropped: bool,
-    pub(crate) perf: Option<PerfMap>,
-    /// The map names operations rather than addresses.
-    perf_ops: bool,
-    #[cfg(feature = "tier2")]
-    pub(crate) tier2: Option<Box<crate::tier2::Regions>>,
+    dropped: bool,
     steps: Interpreter,
-    pub(crate) bmi2: bool,
-    pub(crate) avx: bool,
-    pub(crate) crypto: bool,
 }
 
 // SAFETY: the pointer in `run` is only used while `Jit::run` is on the stack; the rest are owned values (all clones
 // of the reference-counted pages of `steps` move with it).
 unsafe impl Send for Jit {}
 
+/// Why there is no block yet.
+enum Lack {
+    /// The page is to be marked as one of code first.
+    Mark,
+    /// There is no room.
+    Room,
+}
+
 impl Jit {
-    /// A translator with an empty cache; `None` when the host's processor lacks what emitted code needs, or its
+    /// A translator with a cache of its own; `None` when the host's processor lacks what emitted code needs, or its
     /// kernel refuses the memory.
     pub fn new(o: &Options) -> Option<Self> {
-        let has = std::arch::is_x86_feature_detected!("sse4.2")
-            && std::arch::is_x86_feature_detected!("ssse3")
-            && std::arch::is_x86_feature_detected!("popcnt")
-            && std::arch::is_x86_feature_detected!("lzcnt")
-            && std::arch::is_x86_feature_detected!("bmi1");
-        if !has {
-            return None;
-        }
-        let len = o.code_bytes.max(4 * BLOCK_ROOM).next_multiple_of(1 << 16).min(1 << 30);
-        let mut buf = match CodeBuf::new(len) {
-            Ok(b) => b,
-            Err(e) => {
-                tracing::warn!("no memory for translated code: {e}");
-                return None;
-            }
-        };
-        let mut a = Asm { buf: buf.bytes(), pos: 0 };
-        let thunks = thunk::emit(&mut a);
-        let start = a.pos;
+        CodeCache::new(o).map(Jit::with)
+    }
+
+    /// A translator for one more processor of the partition that `shared` is for.
+    pub fn with(shared: Arc<CodeCache>) -> Self {
+        let mut c = shared.lock();
         let run = Run {
             cpu: std::ptr::null_mut(),
             exit: None,
             panic: None,
             end: 0,
             interpreted: 0,
-            by_op: o.profile.then(|| Box::new([0; 4096])),
+            by_op: c.options.profile.then(|| Box::new([0; 4096])),
         };
-        Some(Jit {
-            cold: buf.cold(),
-            buf,
-            pos: start,
-            start,
-            thunks,
-            cache: Cache::new(),
-            lists: Lists::default(),
+        let (inside, followed, generation) = (c.join(), c.changes(), c.generation);
+        drop(c);
+        Jit {
+            shared,
+            inside,
+            table: Table::new(),
+            counts: Counts::new(),
             run: Box::new(run),
             stats: Stats::default(),
             seen: 0,
+            followed,
+            generation,
             dropped: true,
-            perf: if o.perf_map || o.perf_ops { PerfMap::open() } else { None },
-            perf_ops: o.perf_ops,
-            #[cfg(feature = "tier2")]
-            tier2: crate::tier2::Regions::new(o.tier2).map(Box::new),
             steps: Interpreter::default(),
-            bmi2: std::arch::is_x86_feature_detected!("bmi2"),
-            avx: std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma"),
-            crypto: std::arch::is_x86_feature_detected!("aes")
-                && std::arch::is_x86_feature_detected!("pclmulqdq"),
-        })
+        }
     }
 
-    /// Counters.
+    /// Counters of what this processor did.
     pub fn stats(&self) -> Stats {
         #[allow(unused_mut)]
         let mut s = Stats { interpreted: self.run.interpreted, ..self.stats };
         #[cfg(feature = "tier2")]
-        if let Some(t) = &self.tier2 {
-            s.region_entries = t.entries();
+        {
+            s.region_entries += self.counts.entries();
         }
         s
     }
@@ -129,8 +109,11 @@ impl Jit {
     /// Run until something must be done outside, or about `budget` instructions are done.
     pub fn run(&mut self, cpu: &mut Cpu, budget: u64) -> Exit {
         let end = cpu.retired.saturating_add(budget.min(i64::MAX as u64));
+        let shared = self.shared.clone();
+        // The exit that is to be linked, and how it was left for.
         let mut from: Option<u32> = None;
         let mut hot = false;
+        let mut marked: Option<(u64, u32)> = None;
         loop {
             if cpu.link.exit.load(Ordering::Relaxed) != 0 {
                 from = None;
@@ -153,12 +136,6 @@ impl Jit {
                     e => return e,
                 }
             }
-            if cpu.sh.ram.code_drops() != self.seen {
-                from = None;
-                self.obey_drops(cpu);
-            }
-            #[cfg(feature = "tier2")]
-            self.take_regions(cpu);
             cpu.refetch = false;
             let cia = cpu.st.nia;
             let ra = match cpu.fetch_real(cia) {
@@ -172,31 +149,74 @@ impl Jit {
                 }
             };
             let key = Key::of(cpu);
-            let n = match self.cache.find(block_key(ra, key)) {
+            let mut c = shared.lock();
+            if c.full.is_some() {
+                if !c.forget() {
+                    drop(c);
+                    from = None;
+                    Self::wait_for_others(cpu);
+                    continue;
+                }
+                self.stats.flushes += 1;
+            }
+            if c.generation != self.generation {
+                (from, hot) = (None, false);
+                self.renew(&c);
+            }
+            if cpu.sh.ram.code_drops() != self.seen {
+                from = None;
+                self.obey_drops(&mut c, cpu);
+            }
+            #[cfg(feature = "tier2")]
+            self.take_regions(&mut c, cpu);
+            let n = match c.cache.find(block_key(ra, key)) {
                 Some(n) => n,
-                None => match self.translate(cpu, ra, key) {
-                    Some(n) => n,
-                    // The cache was emptied, or the page changed: look around again.
-                    None => {
-                        from = None;
+                None => match self.translate(&mut c, cpu, ra, key, marked) {
+                    Ok(n) => n,
+                    Err(Lack::Mark) => {
+                        drop(c);
+                        // A page that somebody keeps storing to: get on with it all the same.
+                        if marked.is_some_and(|m| m.0 == ra & !4095) {
+                            (from, marked) = (None, None);
+                            match self.steps.run(cpu, 16) {
+                                Exit::Budget => continue,
+                                e => return e,
+                            }
+                        }
+                        marked = Some(Self::mark(&shared, cpu, ra & !4095));
+                        continue;
+                    }
+                    Err(Lack::Room) => {
+                        c.full.get_or_insert(false);
                         continue;
                     }
                 },
             };
+            marked = None;
             if std::mem::take(&mut hot) {
                 #[cfg(feature = "tier2")]
-                self.ask_for_region(cpu, n, ra, key);
+                self.ask_for_region(&mut c, cpu, n, ra, key);
             }
-            let code = self.buf.address(self.cache.block(n).code as usize);
+            self.follow(&c);
+            let block = c.cache.block(n);
+            let (tag, code) = (block.tag, c.buf.address(block.code as usize));
             match from.take() {
-                Some(e) => self.link(e, n, ra & !4095, cpu.sh.ram.host_base() as u64 + (ra & !4095)),
-                None => self.cache.publish(n, code),
+                Some(e) => c.link(e, n, ra & !4095, cpu.sh.ram.host_base() as u64 + (ra & !4095)),
+                None => self.table.publish(tag, code),
             }
-            let why = self.enter(cpu, code, key, end.min(cpu.pmu.deadline));
-            if let Some(p) = self.run.panic.take() {
-                std::panic::resume_unwind(p);
+            #[cfg(feature = "tier2")]
+            if let Some(t) = &c.tier2 {
+                t.begin(&mut self.counts);
             }
-            if why == leave::LOOK {
+            let way_in = c.buf.address(c.thunks.enter);
+            self.inside.store(true, Ordering::Relaxed);
+            drop(c);
+            let why = self.enter(cpu, way_in, code, key, end.min(cpu.pmu.deadline));
+            if why == leave::LOOK || self.run.panic.is_some() {
+                self.inside.store(false, Ordering::Release);
+                if let Some(p) = self.run.panic.take() {
+                    std::panic::resume_unwind(p);
+                }
                 self.stats.lookups += 1;
                 if let Some(e) = self.run.exit.take() {
                     return e;
@@ -205,7 +225,8 @@ impl Jit {
                 self.stats.links += 1;
                 hot = why & leave::HOT != 0;
                 let why = why & !leave::HOT;
-                let p = self.cache.exits[why as usize].point;
+                let p = shared.lock().cache.exits[why as usize].point;
+                self.inside.store(false, Ordering::Release);
                 let to = cpu.st.engine[slot::BASE].wrapping_add(p.rel as i64 as u64);
                 cpu.st.nia = if cpu.st.mode.sf { to } else { to & 0xffff_ffff };
                 from = Some(why as u32);
@@ -213,7 +234,7 @@ impl Jit {
         }
     }
 
-    fn enter(&mut self, cpu: &mut Cpu, code: u64, key: Key, end: u64) -> u64 {
+    fn enter(&mut self, cpu: &mut Cpu, way_in: u64, code: u64, key: Key, end: u64) -> u64 {
         self.stats.entries += 1;
         self.run.exit = None;
         let left = (end - cpu.retired) as i64;
@@ -225,7 +246,8 @@ impl Jit {
         w[slot::BASE] = cpu.st.nia & !4095;
         w[slot::EXIT] = exit_at;
         w[slot::RUN] = &raw mut *self.run as u64;
-        w[slot::TABLE] = self.cache.table();
+        w[slot::TABLE] = self.table.address();
+        w[slot::COUNTS] = self.counts.address();
         w[slot::DROPS] = cpu.sh.ram.code_drops_at() as u64;
         w[slot::SEEN] = self.seen;
         w[slot::HOST] = cpu.sh.ram.host_base() as u64;
@@ -235,190 +257,185 @@ impl Jit {
         let p: *mut Cpu = cpu;
         self.run.cpu = p;
         self.run.end = end;
-        // SAFETY: `code` is a block of this cache made for the mode and page of `cpu`, found just now; the engine
-        // words are set; `cpu` is not used until the return but through `p`.
-        let why = unsafe { thunk::enter(self.buf.address(self.thunks.enter), code, p, left) };
+        // SAFETY: `code` is a block of the shared cache made for the mode and page of `cpu`, found while it was locked;
+        // since then `inside` keeps its memory; the engine words are set; `cpu` is not used until the return but
+        // through `p`.
+        let why = unsafe { thunk::enter(way_in, code, p, left) };
         let left = cpu.st.engine[slot::LEFT] as i64;
         cpu.retired = end.wrapping_sub(left as u64);
         why
     }
 
-    // ---- links ----
+    // ---- what others did ----
 
-    /// Let exit `e` jump to block `n` of the page at real address `page`, host address `host`.
-    fn link(&mut self, e: u32, n: u32, page: u64, host: u64) {
-        let from = &self.cache.exits[e as usize];
-        if from.point.page == 0 && from.home() != page {
-            // The page is mapped elsewhere by now: this way goes through the look-up.
-            return;
+    /// Code is to be forgotten, and others are inside of it: have them leave.
+    fn wait_for_others(cpu: &Cpu) {
+        for (n, v) in cpu.sh.vcpus.iter().enumerate() {
+            if n != cpu.index {
+                v.exit.store(1, Ordering::SeqCst);
+            }
         }
-        let b = self.cache.block(n);
-        if !from.is_in_mode_of(b.tag) {
-            return;
-        }
-        let code = b.code as usize;
-        if !self.cache.link(e, n) {
-            return;
-        }
-        let p = self.cache.exits[e as usize].point;
-        let mut a = Asm { buf: self.buf.bytes(), pos: 0 };
-        a.patch(p.jump as usize, code);
-        if p.page != 0 {
-            a.pos = p.page as usize;
-            a.q(host);
-        }
+        std::thread::sleep(QUIET);
     }
 
-    fn unlink(buf: &mut CodeBuf, p: &ExitPoint) {
-        let mut a = Asm { buf: buf.bytes(), pos: 0 };
-        a.patch(p.jump as usize, p.stub as usize);
-        if p.page != 0 {
-            a.pos = p.page as usize;
-            a.q(0);
-        }
-    }
-
-    // ---- pages ----
-
-    fn drop_page(&mut self, page: u64) {
-        self.dropped = true;
-        let buf = &mut self.buf;
-        if self.cache.drop_page(page, |p| Self::unlink(buf, p)) {
-            self.stats.dropped_pages += 1;
-        }
+    /// Everything was forgotten.
+    fn renew(&mut self, c: &Common) {
         #[cfg(feature = "tier2")]
-        self.forget_regions(page);
+        {
+            self.stats.region_entries += self.counts.entries();
+        }
+        self.counts = Counts::new();
+        self.table = Table::new();
+        self.followed = c.changes();
+        self.generation = c.generation;
+        self.dropped = true;
+    }
+
+    /// Have the table say where blocks begin now.
+    fn follow(&mut self, c: &Common) {
+        if self.followed == c.changes() {
+            return;
+        }
+        match c.changes_from(self.followed) {
+            Some(list) => list.for_each(|(tag, code)| self.table.change(tag, code)),
+            None => self.table = Table::new(),
+        }
+        self.followed = c.changes();
+        self.dropped = true;
     }
 
     /// Forget the blocks of all pages whose code was dropped since last time.
-    fn obey_drops(&mut self, cpu: &Cpu) {
+    fn obey_drops(&mut self, c: &mut Common, cpu: &Cpu) {
         let ram = &cpu.sh.ram;
         let now = ram.code_drops();
-        let known = now - self.seen < 512;
+        let known = now.wrapping_sub(self.seen) < 512;
         let list: Option<Vec<u64>> =
             if known { (self.seen + 1..=now).map(|n| ram.dropped_page(n)).collect() } else { None };
-        let list = list.unwrap_or_else(|| {
-            let changed = self.cache.pages.iter().filter(|(ra, p)| ram.code_version(**ra) != p.version);
-            changed.map(|(ra, _)| *ra).collect()
-        });
+        let list = list.unwrap_or_else(|| c.cache.pages.keys().copied().collect());
         for page in list {
-            self.drop_page(page);
+            // Another processor may have obeyed, and what is there is new.
+            if c.cache.pages.get(&page).is_some_and(|p| p.version != ram.code_version(page)) {
+                self.stats.dropped_pages += 1;
+                c.drop_page(page);
+            }
         }
         self.seen = now;
-    }
-
-    fn flush(&mut self) {
         self.dropped = true;
-        self.cache.clear();
-        self.pos = self.start;
-        self.cold = self.buf.cold();
-        self.stats.flushes += 1;
-        #[cfg(feature = "tier2")]
-        if let Some(t) = &mut self.tier2 {
-            t.forget(|_| true);
-            t.cool();
-        }
     }
 
     /// Forget all code and give its memory back, if it is more than `little` bytes; what still runs is made anew. True
-    /// if it was.
+    /// if it was, by this processor or another since this one ran last.
     pub fn trim(&mut self, little: usize) -> bool {
-        let kept = self.pos - self.start + self.cold - self.buf.cold();
-        if kept <= little {
-            return false;
+        let shared = self.shared.clone();
+        let mut c = shared.lock();
+        if c.kept() > little {
+            // If others are inside of code, it happens as soon as one wants to enter.
+            c.full = Some(true);
+            self.stats.flushes += c.forget() as u64;
         }
-        self.flush();
-        self.buf.release(self.start);
-        self.cache = Cache::new();
-        self.steps = Interpreter::default();
-        self.lists = Lists::default();
-        true
+        let much = c.generation != self.generation || c.full.is_some();
+        if c.generation != self.generation {
+            self.renew(&c);
+            self.steps = Interpreter::default();
+        }
+        much
+    }
+
+    /// Mark a page as one of code, before any instruction of it is read: the page, and the version that what is read from
+    /// now on belongs to.
+    fn mark(shared: &CodeCache, cpu: &mut Cpu, page: u64) -> (u64, u32) {
+        // A store that is noticed from here on makes another version.
+        let version = cpu.sh.ram.code_version(page);
+        shared.marking.fetch_add(1, Ordering::SeqCst);
+        // Who marked it before this processor may still wait for those who store to it unnoticed.
+        if cpu.sh.ram.mark_code(page) || shared.marking.load(Ordering::SeqCst) > 1 {
+            cpu.tlb.protect(page);
+            cpu.shoot_down_writers();
+        }
+        shared.marking.fetch_sub(1, Ordering::SeqCst);
+        (page, version)
     }
 
     // ---- translation ----
 
-    /// Make the block at real address `ra`. `None`: look around first.
-    fn translate(&mut self, cpu: &mut Cpu, ra: u64, key: Key) -> Option<u32> {
+    /// Make the block at real address `ra`. `marked`: a page that was marked just now.
+    fn translate(
+        &mut self,
+        c: &mut Common,
+        cpu: &mut Cpu,
+        ra: u64,
+        key: Key,
+        marked: Option<(u64, u32)>,
+    ) -> Result<u32, Lack> {
         let page = ra & !4095;
-        if self.pos + BLOCK_ROOM > self.buf.cold() || self.cold + BLOCK_ROOM > self.buf.len() {
-            self.flush();
-            return None;
+        if !c.has_room() {
+            return Err(Lack::Room);
         }
-        match self.cache.pages.get(&page) {
-            Some(p) if p.version == cpu.sh.ram.code_version(ra) => {}
-            Some(_) => {
-                self.drop_page(page);
-                return None;
+        let version = cpu.sh.ram.code_version(page);
+        if c.cache.pages.get(&page).is_some_and(|p| p.version != version) {
+            c.drop_page(page);
+        }
+        if !c.cache.pages.contains_key(&page) {
+            if marked != Some((page, version)) {
+                return Err(Lack::Mark);
             }
-            None => {
-                // The mark comes before the version is read, and the version before any word.
-                if cpu.sh.ram.mark_code(ra) {
-                    cpu.tlb.protect(ra);
-                    cpu.shoot_down_writers();
-                }
-                self.cache.add_page(page, cpu.sh.ram.code_version(ra));
-                if cpu.refetch {
-                    return None;
-                }
-            }
+            c.cache.add_page(page, version);
         }
         let t0 = Instant::now();
-        let code = self.pos;
+        let code = c.pos;
         let first = (ra & 4095) as u32;
         #[allow(unused_mut)]
         let mut e = Emit::new(
-            self.buf.bytes(),
+            c.buf.bytes(),
             code,
-            self.thunks,
+            c.thunks,
             key,
             Source { ram: &cpu.sh.ram, page },
-            self.cache.exits.len(),
-            &mut self.lists,
-            self.bmi2,
-            self.avx,
-            self.crypto,
+            c.cache.exits.len(),
+            &mut c.lists,
+            c.host,
         );
         #[cfg(feature = "tier2")]
-        if let Some(t) = &mut self.tier2 {
+        if let Some(t) = &c.tier2 {
             e.heat = t.heat();
         }
-        let mut marks = if self.perf_ops { Some(Vec::new()) } else { None };
-        e.cold = self.cold;
+        let mut marks = if c.options.perf_ops { Some(Vec::new()) } else { None };
+        e.cold = c.cold;
         let ((end, cold), count, calls) = block(e, cpu, page, first, key, &mut marks);
-        debug_assert!(end <= self.buf.cold() && cold <= self.buf.len());
+        debug_assert!(end <= c.buf.cold() && cold <= c.buf.len());
         #[cfg(feature = "tier2")]
-        if let Some(t) = &mut self.tier2 {
-            t.heated(self.lists.counted);
+        if let Some(t) = &mut c.tier2 {
+            t.heated(c.lists.counted);
         }
-        let (pos, from) = (end.next_multiple_of(16), self.cold);
-        self.pos = pos;
-        self.cold = cold;
-        self.buf.reach(pos);
-        self.buf.reach(cold);
+        let (pos, from) = (end.next_multiple_of(16), c.cold);
+        c.pos = pos;
+        c.cold = cold;
+        c.buf.reach(pos);
+        c.buf.reach(cold);
         let tag = (cpu.sh.ram.host_base() as u64 + ra) ^ (key.number() as u64) << 48;
-        let n = self.cache.add(block_key(ra, key), page, code, tag, &self.lists.exits);
+        let n = c.cache.add(block_key(ra, key), page, code, tag, &c.lists.exits);
         self.stats.blocks += 1;
         self.stats.instructions += count as u64;
         self.stats.calls += calls as u64;
         self.stats.bytes += (end - code + cold - from) as u64;
         self.stats.translate_ns += t0.elapsed().as_nanos() as u64;
-        if let Some(m) = &mut self.perf {
+        if let Some(m) = &mut c.perf {
             match marks {
                 None => {
-                    m.add(self.buf.address(code), end - code, cpu.st.nia, 1);
-                    m.add(self.buf.address(from), cold - from, cpu.st.nia, 1);
+                    m.add(c.buf.address(code), end - code, cpu.st.nia, 1);
+                    m.add(c.buf.address(from), cold - from, cpu.st.nia, 1);
                 }
                 Some(v) => {
-                    m.add_parts(self.buf.address(0), &v, end);
-                    m.add_parts(self.buf.address(0), &[(from, "seldom", key.mode.pr)], cold);
+                    m.add_parts(c.buf.address(0), &v, end);
+                    m.add_parts(c.buf.address(0), &[(from, "seldom", key.mode.pr)], cold);
                 }
             }
         }
         #[cfg(feature = "tier2")]
-        if self.tier2.as_ref().is_some_and(|t| t.all()) {
-            self.ask_for_region(cpu, n, ra, key);
+        if c.tier2.as_ref().is_some_and(|t| t.all()) {
+            self.ask_for_region(c, cpu, n, ra, key);
         }
-        Some(n)
+        Ok(n)
     }
 }
 

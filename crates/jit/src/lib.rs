@@ -11,6 +11,8 @@
 //! drops it, all its blocks are unlinked before the next one is looked up, and translated code that made the store
 //! leaves right after it.
 //!
+//! The processors of a partition share the code ([`CodeCache`]).
+//!
 //! The crate does something only on x86-64 hosts; elsewhere [`Jit::new`] gives `None`.
 #![deny(unsafe_code)]
 
@@ -27,6 +29,10 @@ mod buf;
 mod build;
 #[cfg(target_arch = "x86_64")]
 mod cache;
+#[cfg(target_arch = "x86_64")]
+mod common;
+#[cfg(target_arch = "x86_64")]
+mod counts;
 #[cfg(target_arch = "x86_64")]
 mod emit;
 #[cfg(target_arch = "x86_64")]
@@ -52,9 +58,11 @@ mod vec;
 mod xregs;
 
 #[cfg(target_arch = "x86_64")]
+pub use common::CodeCache;
+#[cfg(target_arch = "x86_64")]
 pub use engine::Jit;
 #[cfg(not(target_arch = "x86_64"))]
-pub use none::Jit;
+pub use none::{CodeCache, Jit};
 
 /// Entries of the table that indirect branches look their targets up in.
 const TABLE: usize = 1 << 18;
@@ -102,7 +110,7 @@ fn key_of(cpu: &Cpu) -> u16 {
 /// Options of a translator.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Bytes of code kept; when they are full, everything is made anew.
+    /// Bytes of code kept for a partition; when they are full, everything is made anew. What is not used takes no memory.
     pub code_bytes: usize,
     /// Write `/tmp/perf-PID.map`, so that `perf` can name guest code.
     pub perf_map: bool,
@@ -136,7 +144,8 @@ impl Default for Tier2Options {
 impl Default for Options {
     fn default() -> Self {
         Options {
-            code_bytes: 64 << 20,
+            // A compiler of 30 MB with its kernel fills some 150 MiB.
+            code_bytes: 512 << 20,
             perf_map: false,
             perf_ops: false,
             profile: false,

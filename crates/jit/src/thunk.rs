@@ -70,6 +70,8 @@ pub mod slot {
     /// Budget that a region of the second tier has not taken yet.
     #[cfg(feature = "tier2")]
     pub const REST: usize = WINDOWS + 3 * BANKS * WINDOW_COUNT;
+    /// Address of the processor's [`crate::counts::Counts`].
+    pub const COUNTS: usize = 247;
 }
 
 /// Displacement off rbp of a byte of [`arch::CpuState`].
@@ -649,9 +651,10 @@ extern "sysv64" fn fill(run: *mut Run, ea: u64, kind: u64) {
 /// Run translated code at `code` until it leaves; `left` instructions of budget. Gives why.
 ///
 /// # Safety
-/// `enter` and `code` are addresses of the entry thunk and of a block of the same code cache, whose blocks were made
-/// for this processor: for its TLB, its present mode and the page of its `nia`. `run.cpu` and the words of
-/// `CpuState::engine` are set for `cpu`, of which no reference is used until the return.
+/// `enter` and `code` are addresses of the entry thunk and of a block of the same code cache, which is for processors of
+/// this partition, for the present mode and the page of `nia`. The processor is marked as inside of code, so that its
+/// memory stays as it is. `run.cpu` and the words of `CpuState::engine` are set for `cpu`, of which no reference is used
+/// until the return.
 pub unsafe fn enter(enter: u64, code: u64, cpu: *mut Cpu, left: i64) -> u64 {
     // SAFETY: the caller's: `cpu` is valid, `enter` is a function of this type.
     unsafe {

@@ -212,14 +212,15 @@ impl Partition {
                 Err(_) if self.stopped.load(Ordering::SeqCst) => return Ok(Outcome::Stopped),
                 other => other?,
             };
+            let engines = cpu::Engines::new(&self.accel());
             std::thread::scope(|s| {
                 let builder = |name: String| std::thread::Builder::new().name(name).stack_size(2 << 20);
                 let mut threads = Vec::new();
                 for n in 0..self.sh.vcpus.len() {
-                    let (p, entry) = (self.clone(), (n == 0).then_some(entry));
+                    let (p, engines, entry) = (self.clone(), engines.clone(), (n == 0).then_some(entry));
                     let work = move || {
                         let r = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                            vcpu::life(p.clone(), n, entry)
+                            vcpu::life(p.clone(), &engines, n, entry)
                         }));
                         match r {
                             Ok(done) => drop(p.retired.fetch_add(done, Ordering::Relaxed)),

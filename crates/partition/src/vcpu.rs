@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use arch::shared::event;
 use arch::{Cpu, Exit, VcpuLink, msr};
-use cpu::Engine;
+use cpu::Engines;
 use papr::hcall::vpa::Preempted;
 
 use crate::env::Surroundings;
@@ -21,11 +21,11 @@ const WAKES: u32 = event::EXTERNAL
     | event::PROD;
 
 /// Run processor `index` until the partition ends. `entry`: where it starts; `None`: stopped until `start-cpu`.
-pub fn life(p: Arc<Partition>, index: usize, entry: Option<Entry>) -> u64 {
+pub fn life(p: Arc<Partition>, engines: &Engines, index: usize, entry: Option<Entry>) -> u64 {
     let env = Arc::new(Surroundings(p.clone()));
     let mut cpu = Cpu::new(p.config.model, p.sh.clone(), env, index);
     cpu.patience = p.patience();
-    let mut engine = Engine::new(&p.accel());
+    let mut engine = engines.engine();
     let link = cpu.link.clone();
     match entry {
         Some(e) => {

@@ -111,13 +111,6 @@ pub fn start(
     }
 }
 
-/// Translated code that the processors of a partition keep together, in bytes: a compiler of 30 MB with its kernel
-/// fills some 150 MiB, and what is not used takes no memory.
-const CODE_BYTES: usize = 512 << 20;
-
-/// What each processor keeps at least.
-const LEAST_CODE_BYTES: usize = 64 << 20;
-
 /// `RHYP_JIT` is for those who work on the translator: words `perf` (write a map for the profiler), `perfops` (one
 /// that names operations), `profile` (count what it leaves to the interpreter), `tier1` (no second tier) and `hot=N`
 /// (turns of a loop before the second tier).
@@ -127,9 +120,7 @@ pub fn accel(m: &MachineArgs) -> Accel {
         crate::args::Accel::Jit => {
             let words = std::env::var("RHYP_JIT").unwrap_or_default();
             let has = |w: &str| words.split(',').any(|x| x == w);
-            let cpus = m.cpus.parse::<usize>().map_or(1, |n| n.max(1));
             let mut o = JitOptions {
-                code_bytes: (CODE_BYTES / cpus).max(LEAST_CODE_BYTES),
                 perf_map: has("perf"),
                 perf_ops: has("perfops"),
                 profile: has("profile"),

@@ -2,7 +2,7 @@
 //!
 //! Tier 1 counts how often backward branches are taken. When one was taken often, the page of its target is copied
 //! and handed to the thread, which picks the blocks that the loop runs through ([`region`]), makes intermediate code
-//! of them with the same semantic functions ([`lower`], [`build`]) and compiles it ([`compile`]). The owning engine
+//! of them with the same semantic functions ([`lower`], [`build`]) and compiles it ([`compile`]). An engine
 //! takes the answer between two entries of translated code, looks whether the page is still the same, and lets the
 //! block at the loop's head be the region's code from then on.
 //!
@@ -77,6 +77,8 @@ pub struct Request {
     pub ticket: Ticket,
     /// A number that no other region of the processor has, less than 2^31, not 0.
     pub number: u32,
+    /// Whom to make look when the answer is there.
+    pub link: Arc<VcpuLink>,
     /// Offset of the head.
     pub head: u32,
     /// Mode of the code.
@@ -239,15 +241,15 @@ impl Tier2 {
         Tier2 { worker: None, wait, verify, waiting: Arc::default(), ready: Vec::new() }
     }
 
-    fn start(&self, link: &Arc<VcpuLink>) -> Worker {
+    fn start(&self) -> Worker {
         let verify = self.verify;
         if self.wait {
             return Compiler::new(verify).map_or(Worker::None, |c| Worker::Here(Box::new(c)));
         }
         let (to, requests) = channel();
         let (answers, from) = channel();
-        let (waiting, link) = (self.waiting.clone(), link.clone());
-        let run = move || serve(&requests, &answers, &waiting, &link, verify);
+        let waiting = self.waiting.clone();
+        let run = move || serve(&requests, &answers, &waiting, verify);
         match std::thread::Builder::new().name("tier2".into()).spawn(run) {
             Ok(_) => Worker::Thread(to, from),
             Err(e) => {
@@ -257,10 +259,10 @@ impl Tier2 {
         }
     }
 
-    /// Ask for a region; `link`: whom to make look when the answer is there.
-    pub fn request(&mut self, r: Request, link: &Arc<VcpuLink>) {
+    /// Ask for a region.
+    pub fn request(&mut self, r: Request) {
         if self.worker.is_none() {
-            self.worker = Some(self.start(link));
+            self.worker = Some(self.start());
         }
         match self.worker.as_mut() {
             // Nothing of the compiler's is swallowed under test.
@@ -302,13 +304,7 @@ fn guarded(c: &mut Compiler, r: &Request) -> Answer {
     })
 }
 
-fn serve(
-    requests: &Receiver<Request>,
-    answers: &Sender<Answer>,
-    waiting: &AtomicUsize,
-    link: &VcpuLink,
-    verify: bool,
-) {
+fn serve(requests: &Receiver<Request>, answers: &Sender<Answer>, waiting: &AtomicUsize, verify: bool) {
     crate::buf::be_nice();
     let Some(mut c) = Compiler::new(verify) else { return };
     let mut used = false;
@@ -349,6 +345,6 @@ fn serve(
         }
         waiting.fetch_add(1, Ordering::SeqCst);
         // The loop may run for long until something else makes it look.
-        link.exit.store(1, Ordering::SeqCst);
+        r.link.exit.store(1, Ordering::SeqCst);
     }
 }

@@ -47,24 +47,30 @@ pub const SIZE: u64 = 1 << 20;
 
 /// A processor with its memory.
 pub fn machine(model: &str, le: bool) -> Cpu {
+    machines(model, le, 1).remove(0)
+}
+
+/// Some processors with one memory.
+pub fn machines(model: &str, le: bool, count: usize) -> Vec<Cpu> {
     let sh = Arc::new(Shared {
         ram: Arc::new(GuestRam::new(SIZE).unwrap()),
         lpcr: AtomicU64::new(if le { msr::lpcr::ILE } else { 0 }),
         prtb: AtomicU64::new(0),
         tb: Default::default(),
-        vcpus: vec![Default::default()],
+        vcpus: (0..count).map(|_| Default::default()).collect(),
         tlb_epoch: AtomicU64::new(0),
         hpt: Default::default(),
     });
-    let mut cpu = Cpu::new(Model::by_name(model).unwrap(), sh, Arc::new(Bare), 0);
+    let model = Model::by_name(model).unwrap();
+    let mut cpus: Vec<_> = (0..count).map(|n| Cpu::new(model, sh.clone(), Arc::new(Bare), n)).collect();
     if le {
-        cpu.set_msr(cpu.st.msr | msr::LE);
+        cpus.iter_mut().for_each(|c| c.set_msr(c.st.msr | msr::LE));
     }
     // Every interrupt ends the program.
     for v in (0x100..0x1000).step_by(0x20) {
-        word(&cpu, v, SC1, le);
+        word(&cpus[0], v, SC1, le);
     }
-    cpu
+    cpus
 }
 
 /// Put an instruction.

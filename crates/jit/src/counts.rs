@@ -1,0 +1,97 @@
+//! What translated code counts, each processor for itself: how often backward branches are taken, and what regions of the
+//! second tier do. (Code is common to all; counters that several write would travel between the host's caches.)
+
+/// Most exits that count.
+pub const HEATS: usize = 1 << 19;
+
+/// Most regions between two times at which everything is forgotten.
+pub const REGIONS: usize = 1 << 13;
+
+/// Words of one region's.
+const REGION: usize = 2 * (3 + WENT);
+
+/// Targets kept of branches to the count register that leave a region.
+pub const WENT: usize = 32;
+
+/// What is counted of a region, as byte offsets in its part. Each is a doubleword.
+#[cfg(feature = "tier2")]
+pub mod region {
+    /// Entries.
+    pub const ENTRIES: i32 = 0;
+    /// Instructions done in it.
+    pub const INSTRUCTIONS: i32 = 8;
+    /// Exits by branches to the count register.
+    pub const COMPUTED: i32 = 16;
+    /// Where the last ones went.
+    pub const WENT: i32 = 24;
+}
+
+/// The counters of one processor, all zero at first.
+pub struct Counts {
+    /// Those of branches, which count down to zero; then the regions'.
+    words: Box<[u32]>,
+    /// How many of the former were given a start.
+    #[cfg(feature = "tier2")]
+    begun: usize,
+    /// Regions there may be.
+    #[cfg(feature = "tier2")]
+    regions: u32,
+}
+
+impl Counts {
+    /// Nothing counted. What is not used costs no memory.
+    pub fn new() -> Self {
+        Counts {
+            words: vec![0; HEATS + REGIONS * REGION].into(),
+            #[cfg(feature = "tier2")]
+            begun: 0,
+            #[cfg(feature = "tier2")]
+            regions: 0,
+        }
+    }
+
+    /// For translated code.
+    pub fn address(&mut self) -> u64 {
+        self.words.as_mut_ptr() as u64
+    }
+
+    /// Let the first `n` counters of branches that have no start yet begin at `start`; there are `regions` by now.
+    #[cfg(feature = "tier2")]
+    pub fn begin(&mut self, n: usize, start: u32, regions: u32) {
+        self.regions = regions;
+        if let Some(new) = self.words.get_mut(self.begun..n.min(HEATS)) {
+            new.fill(start);
+            self.begun += new.len();
+        }
+    }
+
+    /// Where the counter of a branch is, from [`Counts::address`].
+    pub fn heat_at(n: usize) -> i32 {
+        4 * n as i32
+    }
+}
+
+#[cfg(feature = "tier2")]
+impl Counts {
+    /// Where a region's counters are, from [`Counts::address`].
+    pub fn region_at(n: u32) -> i32 {
+        4 * (HEATS + n as usize * REGION) as i32
+    }
+
+    /// One of them.
+    pub fn region(&self, n: u32, which: i32) -> u64 {
+        let at = Self::region_at(n) as usize / 4 + which as usize / 4;
+        let word = |k: usize| self.words.get(at + k).copied().unwrap_or(0) as u64;
+        word(0) | word(1) << 32
+    }
+
+    /// Where it was left to by branches to the count register; 0: nowhere yet.
+    pub fn went(&self, n: u32) -> impl Iterator<Item = u64> + '_ {
+        (0..WENT).map(move |k| self.region(n, region::WENT + 8 * k as i32)).filter(|&w| w != 0)
+    }
+
+    /// Entries of all regions.
+    pub fn entries(&self) -> u64 {
+        (0..self.regions).map(|k| self.region(k, region::ENTRIES)).sum()
+    }
+}
