@@ -105,6 +105,8 @@ pub struct Partition {
     ignore_confer: AtomicBool,
     /// How often its processors were asked to give memory back.
     trims: AtomicU32,
+    /// Processors that sleep after H_CEDE and are to be woken, as far as the scheduler knows.
+    dozing: Vec<AtomicBool>,
 }
 
 /// [`arch::Cpu::patience`]: loops of fewer turns end before another processor would have begun.
@@ -144,6 +146,7 @@ impl Partition {
         slots: &IoSlots,
     ) -> Result<Arc<Self>, BootError> {
         let ram = Arc::new(GuestRam::new(config.memory).map_err(BootError::Memory)?);
+        let dozing = (0..config.vcpus.max(1)).map(|_| AtomicBool::new(false)).collect();
         let links: Vec<Arc<VcpuLink>> = (0..config.vcpus.max(1)).map(|_| Default::default()).collect();
         let sh = Arc::new(Shared {
             ram: ram.clone(),
@@ -200,6 +203,7 @@ impl Partition {
             granted_weight: AtomicU8::new(0),
             ignore_confer: AtomicBool::new(false),
             trims: AtomicU32::new(0),
+            dozing,
         }))
     }
 

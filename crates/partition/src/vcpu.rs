@@ -20,6 +20,9 @@ const WAKES: u32 = event::EXTERNAL
     | event::LEAVE
     | event::PROD;
 
+/// Those of them after which it surely goes on.
+const ROUSES: u32 = WAKES & !(event::DECREMENTER | event::LEAVE);
+
 /// Run processor `index` until the partition ends. `entry`: where it starts; `None`: stopped until `start-cpu`.
 pub fn life(p: Arc<Partition>, engines: &Engines, index: usize, entry: Option<Entry>) -> u64 {
     let env = Arc::new(Surroundings(p.clone()));
@@ -140,8 +143,11 @@ impl Turn {
         let idle = self.p.sh.vcpus[self.index].pending() & until == 0;
         match &self.seat {
             Some(seat) if idle => {
+                let dozing = &self.p.dozing[self.index];
                 seat.cede(self.index);
+                dozing.store(until & ROUSES == ROUSES, Ordering::SeqCst);
                 sleep();
+                dozing.store(false, Ordering::SeqCst);
                 seat.wake(self.index);
             }
             _ => sleep(),
@@ -162,10 +168,14 @@ impl Turn {
 
     /// Lets another go first, or all others.
     fn confer(&self, to: Option<usize>) {
-        match &self.seat {
-            Some(seat) => drop(seat.confer(self.index, to)),
-            None => std::thread::yield_now(),
+        let Some(seat) = &self.seat else { return std::thread::yield_now() };
+        // Who got an interrupt wants his processor, though his thread may take some time until it can say so.
+        for (n, v) in self.p.sh.vcpus.iter().enumerate() {
+            if v.pending() & ROUSES != 0 && self.p.dozing[n].swap(false, Ordering::SeqCst) {
+                seat.wake(n);
+            }
         }
+        seat.confer(self.index, to);
     }
 }
 
