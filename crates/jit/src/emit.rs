@@ -630,6 +630,8 @@ impl<'a> Emit<'a> {
         let (miss, other) = if returns {
             let other = thunk::go_back(&mut self.a);
             (other, self.thunks.unnoted)
+        } else if self.mode.pr {
+            (thunk::go_where_others_went(&mut self.a), self.thunks.seek)
         } else {
             let [miss, other] = thunk::find_page(&mut self.a);
             self.a.jmp_m(m(RDX, 8));

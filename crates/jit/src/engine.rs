@@ -26,6 +26,8 @@ pub struct Jit {
     /// This processor is inside of code, or will look into what is known about it.
     inside: Arc<AtomicBool>,
     table: Table,
+    /// See [`slot::JUMPS`].
+    jumps: Box<[[u64; 2]]>,
     pub(crate) counts: Counts,
     run: Box<Run>,
     pub(crate) stats: Stats,
@@ -75,6 +77,7 @@ impl Jit {
             shared,
             inside,
             table: Table::new(),
+            jumps: vec![[thunk::NOWHERE, 0]; thunk::JUMPS].into(),
             counts: Counts::new(),
             run: Box::new(run),
             stats: Stats::default(),
@@ -239,8 +242,14 @@ impl Jit {
         self.run.exit = None;
         let left = (end - cpu.retired) as i64;
         let exit_at = thunk::exit_at(cpu);
+        let jumps = self.jumps.as_mut_ptr() as u64;
+        if std::mem::replace(&mut cpu.st.engine[slot::JUMPS], jumps) != jumps {
+            cpu.st.engine[slot::JUMPS_USED] = 1;
+            self.dropped = true;
+        }
         if std::mem::take(&mut self.dropped) {
             thunk::forget_returns(cpu);
+            thunk::forget_jumps(cpu);
         }
         let w = &mut cpu.st.engine;
         w[slot::BASE] = cpu.st.nia & !4095;

@@ -72,6 +72,13 @@ pub mod slot {
     pub const REST: usize = WINDOWS + 3 * BANKS * WINDOW_COUNT;
     /// Address of the processor's [`crate::counts::Counts`].
     pub const COUNTS: usize = 247;
+    /// Address of [`super::JUMPS`] pairs: where indirect branches of problem state went, and the code there. They hold in
+    /// the mode of [`JUMPS_KEY`], while the TLB forgets nothing and no code is dropped.
+    pub const JUMPS: usize = 248;
+    /// Whether there are any.
+    pub const JUMPS_USED: usize = 249;
+    /// The mode, as in [`KEY`].
+    pub const JUMPS_KEY: usize = 250;
 }
 
 /// Displacement off rbp of a byte of [`arch::CpuState`].
@@ -83,6 +90,12 @@ pub const fn field(offset: usize) -> i32 {
 pub fn engine(n: usize) -> M {
     m(RBP, field(std::mem::offset_of!(arch::CpuState, engine) + 8 * n))
 }
+
+/// Entries of the table behind [`slot::JUMPS`].
+pub const JUMPS: usize = 512;
+
+/// No instruction has this address.
+pub const NOWHERE: u64 = 1;
 
 /// What the functions below need while translated code runs.
 pub struct Run {
@@ -126,6 +139,8 @@ pub struct Thunks {
     pub cross: [usize; 2],
     /// Jump with rax = the effective address to go on at, of whose page the TLB knows nothing.
     pub far: usize,
+    /// Jump with rax = the effective address to go on at, which [`slot::JUMPS`] does not have.
+    pub seek: usize,
     /// Jump with rax = the effective address to return to, ecx = 16 times the number of a note that it is not.
     pub unnoted: usize,
     /// Call with rax = address, ecx = bytes - 1: looks up the page of a load, of a store, see [`crate::group::look`].
@@ -324,6 +339,8 @@ pub fn emit(a: &mut Asm) -> Thunks {
     t.far = far(a, t.leave_to);
     align(a);
     t.unnoted = unnoted(a, t.far, t.leave_to);
+    align(a);
+    t.seek = seek(a, t.far, t.leave_to);
     for write in [0, 1] {
         align(a);
         t.look[write] = crate::group::look(a, slot::DATA[write]);
@@ -586,6 +603,39 @@ fn unnoted(a: &mut Asm, far: usize, leave_to: usize) -> usize {
     at
 }
 
+/// Go on at the effective address in rax by the table of where branches went. Gives the site of the branch that is taken when
+/// it does not have it.
+pub fn go_where_others_went(a: &mut Asm) -> usize {
+    let entry = |part| M { index: Some((RCX, 2)), ..m(RDX, part) };
+    a.load(RDX, engine(slot::JUMPS));
+    a.mov32(RCX, RAX);
+    a.alui(Alu::And, false, RCX, 4 * (JUMPS as i32 - 1));
+    a.alum(Alu::Cmp, true, RAX, entry(0));
+    let other = a.jcc(Cc::Ne);
+    a.alui(Alu::And, true, RAX, -4096);
+    a.store(engine(slot::BASE), RAX, 8);
+    a.jmp_m(entry(8));
+    other
+}
+
+/// [`Thunks::seek`]
+fn seek(a: &mut Asm, far: usize, leave_to: usize) -> usize {
+    let at = a.pos;
+    let [miss, other] = find_page(a);
+    a.patch(miss, far);
+    a.patch(other, leave_to);
+    a.load(RDX, m(RDX, 8));
+    a.mov32(RCX, RAX);
+    a.alui(Alu::And, false, RCX, 4 * (JUMPS as i32 - 1));
+    a.shi(Sh::Shl, false, RCX, 2);
+    a.alum(Alu::Add, true, RCX, engine(slot::JUMPS));
+    a.store(m(RCX, 0), RAX, 8);
+    a.store(m(RCX, 8), RDX, 8);
+    a.storei(engine(slot::JUMPS_USED), 1);
+    a.jmp_r(RDX);
+    at
+}
+
 /// Go on at `nia` in whatever mode the engine's words say, or leave to have the run loop find the way; `leaves` do too.
 fn dispatch(a: &mut Asm, leaves: [usize; 2], leave: usize) {
     a.load(RAX, m(RBP, field(std::mem::offset_of!(arch::CpuState, nia))));
@@ -766,7 +816,11 @@ pub fn set_mode(cpu: &mut Cpu) {
     w[slot::FETCH] = tables + fetch;
     w[slot::DATA[0]] = tables + data[0];
     w[slot::DATA[1]] = tables + data[1];
-    if std::mem::replace(&mut w[slot::KEY], key) != key {
+    let problem_state = cpu.st.mode.pr;
+    if problem_state && std::mem::replace(&mut w[slot::JUMPS_KEY], key) != key {
+        forget_jumps(cpu);
+    }
+    if std::mem::replace(&mut cpu.st.engine[slot::KEY], key) != key {
         forget_returns(cpu);
     }
     renew_returns(cpu);
@@ -781,13 +835,27 @@ fn renew_returns(cpu: &mut Cpu) {
 
 /// Have no return go where code was noted, and no window show a page.
 pub fn forget_returns(cpu: &mut Cpu) {
+    if cpu.st.engine[slot::GENERATION] != cpu.tlb.generation() {
+        forget_jumps(cpu);
+    }
     let w = &mut cpu.st.engine;
     w[slot::OWNERS..][..slot::BANKS].fill(0);
     w[slot::GENERATION] = cpu.tlb.generation();
     for note in w[slot::RETURNS..][..2 * slot::NOTES].iter_mut().step_by(2) {
-        // No instruction has this address.
-        *note = 1;
+        *note = NOWHERE;
     }
+}
+
+/// Have no indirect branch go where others went.
+pub fn forget_jumps(cpu: &mut Cpu) {
+    let w = &mut cpu.st.engine;
+    if std::mem::take(&mut w[slot::JUMPS_USED]) == 0 {
+        return;
+    }
+    // SAFETY: the table of the run loop that set the word, which uses it by this address only; entries are there only
+    // while it is on the stack, or since.
+    let table = unsafe { std::slice::from_raw_parts_mut(w[slot::JUMPS] as *mut [u64; 2], JUMPS) };
+    table.iter_mut().for_each(|e| e[0] = NOWHERE);
 }
 
 /// Whether the code that runs may go on after an instruction: same mode, nothing posted, no code dropped.
