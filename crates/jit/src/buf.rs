@@ -17,9 +17,7 @@ pub struct CodeBuf {
 #[derive(Clone, Copy, Debug, Default)]
 struct Half {
     start: usize,
-    /// Up to where code was written.
-    end: usize,
-    /// Up to where huge pages were asked for.
+    /// Up to where huge pages were asked for; the first piece has none.
     huge: usize,
     /// Up to where it was dropped from the writable mapping.
     dropped: usize,
@@ -27,15 +25,12 @@ struct Half {
 
 impl Half {
     fn at(start: usize) -> Self {
-        Half { start, end: start, huge: start, dropped: start }
+        Half { start, huge: start + HUGE, dropped: start }
     }
 }
 
 /// Size of the host's huge pages.
 const HUGE: usize = 2 << 20;
-
-/// Bytes of code from which on huge pages are worth while: more than a boot needs.
-const MUCH: usize = 56 << 20;
 
 /// Bytes of code that are dropped from the writable mapping at a time.
 const DROP: usize = 2 << 20;
@@ -108,28 +103,30 @@ impl CodeBuf {
 
     /// Code is written up to `end` of one half: have the host keep it well.
     ///
-    /// What was written is dropped from the writable mapping now and then, where every page would count as resident a
-    /// second time. Much code gets huge pages, which a host's processor finds with far fewer looks at its page tables;
-    /// little code is not worth the work.
+    /// What was written, or changed later, is dropped from the writable mapping now and then, where every page would count as
+    /// resident a second time. A huge page is asked for when the first bytes are there that belong in it: once they were many they
+    /// would be copied.
     pub fn reach(&mut self, end: usize) {
         let n = (end > self.halves[1].start) as usize;
-        self.halves[n].end = end;
-        let much = self.halves.iter().map(|h| h.end - h.start).sum::<usize>() >= MUCH;
         let limit = if n == 0 { self.halves[1].start } else { self.len };
         let h = &mut self.halves[n];
-        if end >= h.dropped + DROP && !much {
-            let len = (end - h.dropped) & !4095;
+        if end >= h.dropped + DROP {
+            h.dropped = end & !4095;
             // SAFETY: a part of our own shared mapping, whose pages stay in the other one and come back when written.
-            unsafe { libc::madvise(self.rw.add(h.dropped).cast(), len, libc::MADV_DONTNEED) };
-            h.dropped += len;
-        }
-        if much && h.huge < end && h.huge + HUGE <= limit {
-            // SAFETY: advice about a part of our own mappings, whose contents stay as they are. A huge page needs one
-            // small page that is there. What the host refuses only costs time.
             unsafe {
-                let at = self.rw.add(h.huge);
-                at.write_volatile(at.read_volatile());
-                libc::madvise(at.cast(), HUGE, libc::MADV_COLLAPSE);
+                let len = h.dropped - h.start;
+                libc::madvise(self.rw.add(h.start).cast(), len, libc::MADV_DONTNEED);
+            }
+        }
+        if h.huge < end {
+            if h.huge + HUGE <= limit {
+                // SAFETY: advice about a part of our own mappings, whose contents stay as they are. A huge page needs one
+                // small page that is there. What the host refuses only costs time.
+                unsafe {
+                    let at = self.rw.add(h.huge);
+                    at.write_volatile(at.read_volatile());
+                    libc::madvise(at.cast(), HUGE, libc::MADV_COLLAPSE);
+                }
             }
             h.huge += HUGE;
         }
