@@ -1,7 +1,7 @@
-//! The second tier: regions with loops, compiled by Cranelift on a thread of their own.
+//! The second tier: regions with loops, compiled by Cranelift on threads of their own.
 //!
 //! Tier 1 counts how often backward branches are taken. When one was taken often, the page of its target is copied
-//! and handed to the thread, which picks the blocks that the loop runs through ([`region`]), makes intermediate code
+//! and handed to a thread, which picks the blocks that the loop runs through ([`region`]), makes intermediate code
 //! of them with the same semantic functions ([`lower`], [`build`]) and compiles it ([`compile`]). An engine
 //! takes the answer between two entries of translated code, looks whether the page is still the same, and lets the
 //! block at the loop's head be the region's code from then on.
@@ -26,9 +26,8 @@ pub use install::Regions;
 
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arch::VcpuLink;
@@ -38,7 +37,7 @@ use compile::Compiler;
 use places::{HOME_SLOT, Places, SLOTS, SPAN};
 use region::Item;
 
-/// How long the compiler's thread waits for work before it gives its memory back.
+/// How long a compiler's thread waits for work before it gives its memory back.
 const IDLE: Duration = Duration::from_millis(200);
 
 /// A way out of a region.
@@ -219,58 +218,134 @@ fn returns(i: &Item) -> bool {
     i.op == Op::Bclr && !i.insn.lk()
 }
 
-/// The compiler's thread, or the compiler itself.
-enum Worker {
-    Here(Box<Compiler>),
-    Thread(Sender<Request>, Receiver<Answer>),
-    None,
+/// Most threads that compile for one partition, where the host has processors for them.
+const MOST_WORKERS: usize = 4;
+
+/// What waits for the compilers' threads.
+#[derive(Default)]
+struct Queue {
+    state: Mutex<State>,
+    more: Condvar,
+    /// Answers that nobody took yet.
+    answers: AtomicUsize,
+}
+
+#[derive(Default)]
+struct State {
+    /// The newest comes first: it is the one that runs now.
+    requests: Vec<Request>,
+    answers: Vec<Answer>,
+    /// Threads, and those of them that wait.
+    workers: usize,
+    idle: usize,
+    /// Nobody wants answers any more.
+    closed: bool,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next request; `None`: there is no more work. What the compiler kept is given back when there is none for long.
+    fn next(&self, kept: &mut Option<Box<Compiler>>) -> Option<Request> {
+        let mut s = self.lock();
+        s.idle += 1;
+        let mut waited = false;
+        while s.requests.is_empty() && !s.closed {
+            if kept.is_none() || waited {
+                if kept.take().is_some() {
+                    drop(s);
+                    crate::buf::give_back();
+                    s = self.lock();
+                    continue;
+                }
+                s = self.more.wait(s).unwrap_or_else(PoisonError::into_inner);
+            } else {
+                let (g, t) = self.more.wait_timeout(s, IDLE).unwrap_or_else(PoisonError::into_inner);
+                (s, waited) = (g, t.timed_out());
+            }
+        }
+        s.idle -= 1;
+        if s.closed { None } else { s.requests.pop() }
+    }
+
+    fn serve(&self, verify: bool) {
+        crate::buf::be_nice();
+        let mut compiler = None;
+        while let Some(r) = self.next(&mut compiler) {
+            if compiler.is_none() {
+                compiler = Compiler::new(verify).map(Box::new);
+            }
+            let Some(c) = &mut compiler else { break };
+            let a = guarded(c, &r);
+            if matches!(a.code, Err(Refusal::Compiler)) {
+                // Whatever it stumbled over may have left it in disorder.
+                compiler = None;
+            }
+            self.lock().answers.push(a);
+            self.answers.fetch_add(1, Ordering::SeqCst);
+            // The loop may run for long until something else makes it look.
+            r.link.exit.store(1, Ordering::SeqCst);
+        }
+        self.lock().workers -= 1;
+    }
 }
 
 /// The face of the second tier.
 pub struct Tier2 {
-    worker: Option<Worker>,
+    /// The compiler, where it works in place.
+    here: Option<Box<Compiler>>,
+    ready: Vec<Answer>,
+    queue: Arc<Queue>,
+    /// Threads there may be.
+    most: usize,
     wait: bool,
     verify: bool,
-    waiting: Arc<AtomicUsize>,
-    ready: Vec<Answer>,
+}
+
+impl Drop for Tier2 {
+    fn drop(&mut self) {
+        self.queue.lock().closed = true;
+        self.queue.more.notify_all();
+    }
 }
 
 impl Tier2 {
-    /// A second tier that starts its thread with the first request; `wait`: it compiles in place instead.
+    /// A second tier that starts threads when requests come; `wait`: it compiles in place instead.
     pub fn new(wait: bool, verify: bool) -> Self {
-        Tier2 { worker: None, wait, verify, waiting: Arc::default(), ready: Vec::new() }
-    }
-
-    fn start(&self) -> Worker {
-        let verify = self.verify;
-        if self.wait {
-            return Compiler::new(verify).map_or(Worker::None, |c| Worker::Here(Box::new(c)));
-        }
-        let (to, requests) = channel();
-        let (answers, from) = channel();
-        let waiting = self.waiting.clone();
-        let run = move || serve(&requests, &answers, &waiting, verify);
-        match std::thread::Builder::new().name("tier2".into()).spawn(run) {
-            Ok(_) => Worker::Thread(to, from),
-            Err(e) => {
-                tracing::warn!("no thread for the second tier: {e}");
-                Worker::None
-            }
-        }
+        let host = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let most = (host - 1).clamp(1, MOST_WORKERS);
+        Tier2 { here: None, ready: Vec::new(), queue: Arc::default(), most, wait, verify }
     }
 
     /// Ask for a region.
     pub fn request(&mut self, r: Request) {
-        if self.worker.is_none() {
-            self.worker = Some(self.start());
-        }
-        match self.worker.as_mut() {
+        if self.wait {
+            if self.here.is_none() {
+                self.here = Compiler::new(self.verify).map(Box::new);
+            }
             // Nothing of the compiler's is swallowed under test.
-            Some(Worker::Here(c)) if self.verify => self.ready.push(answer(c, &r)),
-            Some(Worker::Here(c)) => self.ready.push(guarded(c, &r)),
-            // A thread that is gone answers nothing.
-            Some(Worker::Thread(to, _)) => drop(to.send(r)),
-            _ => {}
+            let answer = if self.verify { answer } else { guarded };
+            let a = self.here.as_mut().map(|c| answer(c, &r));
+            self.ready.extend(a);
+            return;
+        }
+        let mut s = self.queue.lock();
+        s.requests.push(r);
+        if s.idle >= s.requests.len() || s.workers >= self.most {
+            self.queue.more.notify_one();
+            return;
+        }
+        let (queue, verify) = (self.queue.clone(), self.verify);
+        match std::thread::Builder::new().name("tier2".into()).spawn(move || queue.serve(verify)) {
+            Ok(_) => s.workers += 1,
+            // Those that are there do it.
+            Err(_) if s.workers > 0 => {}
+            Err(e) => {
+                tracing::warn!("no thread for the second tier: {e}");
+                s.requests.clear();
+            }
         }
     }
 
@@ -280,12 +355,11 @@ impl Tier2 {
         if let Some(a) = self.ready.pop() {
             return Some(a);
         }
-        if self.waiting.load(Ordering::Relaxed) == 0 {
+        if self.queue.answers.load(Ordering::Relaxed) == 0 {
             return None;
         }
-        let Some(Worker::Thread(_, from)) = &self.worker else { return None };
-        let a = from.try_recv().ok()?;
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        let a = self.queue.lock().answers.pop()?;
+        self.queue.answers.fetch_sub(1, Ordering::SeqCst);
         Some(a)
     }
 }
@@ -302,49 +376,4 @@ fn guarded(c: &mut Compiler, r: &Request) -> Answer {
         tracing::warn!(ea = r.ticket.ea, "the second tier's compiler failed");
         Answer { ticket: r.ticket, code: Err(Refusal::Compiler), ns: 0 }
     })
-}
-
-fn serve(requests: &Receiver<Request>, answers: &Sender<Answer>, waiting: &AtomicUsize, verify: bool) {
-    crate::buf::be_nice();
-    let Some(mut c) = Compiler::new(verify) else { return };
-    let mut used = false;
-    // The newest is the one that runs now.
-    let mut stack = Vec::new();
-    loop {
-        stack.extend(requests.try_iter());
-        let r = match stack.pop().map_or_else(|| requests.recv_timeout(IDLE), Ok) {
-            Ok(r) => r,
-            Err(RecvTimeoutError::Disconnected) => return,
-            Err(RecvTimeoutError::Timeout) => {
-                if std::mem::take(&mut used) {
-                    // The compiler keeps what it needed for the largest region.
-                    drop(c);
-                    crate::buf::give_back();
-                    match Compiler::new(verify) {
-                        Some(n) => c = n,
-                        None => return,
-                    }
-                }
-                match requests.recv() {
-                    Ok(r) => r,
-                    Err(_) => return,
-                }
-            }
-        };
-        used = true;
-        let a = guarded(&mut c, &r);
-        if matches!(a.code, Err(Refusal::Compiler)) {
-            // Whatever it stumbled over may have left it in disorder.
-            match Compiler::new(verify) {
-                Some(n) => c = n,
-                None => return,
-            }
-        }
-        if answers.send(a).is_err() {
-            return;
-        }
-        waiting.fetch_add(1, Ordering::SeqCst);
-        // The loop may run for long until something else makes it look.
-        r.link.exit.store(1, Ordering::SeqCst);
-    }
 }
