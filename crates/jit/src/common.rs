@@ -93,6 +93,12 @@ impl CodeCache {
         let mut a = Asm { buf: buf.bytes(), pos: 0 };
         let thunks = thunk::emit(&mut a);
         let start = a.pos;
+        let mut perf = if o.perf_map || o.perf_ops { PerfMap::open() } else { None };
+        if let Some(m) = &mut perf {
+            let names = thunks.names();
+            let ends = names.iter().skip(1).map(|n| n.0).chain([start]);
+            names.iter().zip(ends).for_each(|(n, end)| m.add_piece(buf.address(n.0), end - n.0, n.1));
+        }
         let host = Host {
             bmi2: std::arch::is_x86_feature_detected!("bmi2"),
             avx: std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma"),
@@ -107,7 +113,7 @@ impl CodeCache {
             thunks,
             cache: Cache::new(),
             lists: Lists::default(),
-            perf: if o.perf_map || o.perf_ops { PerfMap::open() } else { None },
+            perf,
             #[cfg(feature = "tier2")]
             tier2: crate::tier2::Regions::new(o.tier2).map(Box::new),
             options: o.clone(),

@@ -29,6 +29,12 @@ impl PerfMap {
         let _ = self.out.flush();
     }
 
+    /// Code of `len` bytes at `at` is a common piece.
+    pub fn add_piece(&mut self, at: u64, len: usize, name: &str) {
+        let _ = writeln!(self.out, "{at:x} {len:x} piece:{name}");
+        let _ = self.out.flush();
+    }
+
     /// Code of `len` bytes at `at` was made by tier `tier` from the guest's effective address `ea`.
     pub fn add(&mut self, at: u64, len: usize, ea: u64, tier: u32) {
         let kind = if tier == 1 { "guest" } else { "region" };

@@ -158,6 +158,31 @@ pub struct Thunks {
     pub pieces: [usize; piece::ALL.len()],
 }
 
+impl Thunks {
+    /// The pieces that profiles name, and where they begin.
+    pub fn names(&self) -> Vec<(usize, &'static str)> {
+        let mut v = vec![
+            (self.enter, "enter"),
+            (self.one, "one"),
+            (self.one_keep, "one_keep"),
+            (self.leave_to, "leave"),
+            (self.cross[0], "cross"),
+            (self.cross[1], "cross"),
+            (self.far, "far"),
+            (self.seek, "seek"),
+            (self.unnoted, "unnoted"),
+            (self.look[0], "look"),
+            (self.look[1], "look"),
+            (self.field[0], "field"),
+            (self.field[1], "field"),
+        ];
+        #[cfg(feature = "tier2")]
+        v.push((self.window, "window"));
+        v.sort_unstable();
+        v
+    }
+}
+
 /// What [`Thunks::window`] is to do.
 #[cfg(feature = "tier2")]
 #[derive(Clone, Copy, Debug)]
