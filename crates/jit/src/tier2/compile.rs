@@ -65,44 +65,43 @@ impl Compiler {
     pub fn compile(&mut self, r: &Request) -> Result<Code, Refusal> {
         let mut left_out = BTreeSet::new();
         let (mut pairs, mut wide) = (0, 0);
-        let (mut calls, mut narrow) = (true, false);
-        let own = if r.all { BTreeSet::new() } else { r.own.clone() };
+        let (mut calls, own) = (true, if r.all { BTreeSet::new() } else { r.own.clone() });
         for _ in 0..ROUNDS {
-            let page = Page {
+            let all = Page {
                 bytes: &r.words,
                 places: r.places(),
                 mode: r.key.mode,
                 left_out: &left_out,
-                begun: narrow.then_some(&*r.begun),
+                begun: (!r.all).then_some(&*r.begun),
+                narrow: false,
                 calls,
                 own: &own,
                 targets: r.ticket.targets,
             };
+            let form = |page: &Page| {
+                let inner = if r.ticket.inner && !r.all { page.region(r.head, false, true) } else { None };
+                inner.or_else(|| page.region(r.head, r.all, false))
+            };
+            // Ways that nobody went so far are left out of what is too large with them.
+            let narrow = Page { narrow: true, ..all };
+            let (page, region) = match form(&all) {
+                Some(region) => (&all, Some(region)),
+                None => (&narrow, form(&narrow)),
+            };
             let mut known: Vec<i32> = page.places.0.into_iter().skip(CALLED).flatten().collect();
-            let more = page.called(r.head);
-            if r.ticket.rounds > 0
-                && calls
-                && page.follows()
-                && !more.is_empty()
-                && known.len() < SLOTS - CALLED
-            {
-                known.extend(more);
-                known.truncate(SLOTS - CALLED);
-                return Err(Refusal::More(known));
+            if r.ticket.rounds > 0 && calls && page.follows() && known.len() < SLOTS - CALLED {
+                let more = page.called(r.head, region.as_ref());
+                if !more.is_empty() {
+                    known.extend(more);
+                    known.truncate(SLOTS - CALLED);
+                    return Err(Refusal::More(known));
+                }
             }
-            let innermost = Some(()).filter(|()| r.ticket.inner && !r.all);
-            let innermost = innermost.and_then(|()| page.region(r.head, false, true));
-            let region = match innermost.or_else(|| page.region(r.head, r.all, false)) {
-                None if calls && !narrow && !r.all => {
-                    // Too much with what is called: without ways that nobody went.
-                    narrow = true;
-                    continue;
+            let Some(region) = region else {
+                if !std::mem::take(&mut calls) {
+                    return Err(Refusal::NoLoop);
                 }
-                None if calls => {
-                    (calls, narrow) = (false, false);
-                    continue;
-                }
-                region => region.ok_or(Refusal::NoLoop)?,
+                continue;
             };
             if region.carries() && !r.all {
                 return Err(Refusal::Carries);
@@ -205,12 +204,13 @@ impl Compiler {
             blocks,
             ways: Vec::new(),
             exits: Vec::new(),
-            out: None,
+            gate: None,
+            gates: Vec::new(),
             head: r.head,
             places: r.places(),
             follows,
             targets: r.ticket.targets,
-            returns: region.returns.iter().copied().collect(),
+            returns: Vec::new(),
             has_fp: touched.fpscr,
             pairs,
             more_pairs: 0,
@@ -227,6 +227,8 @@ impl Compiler {
             only_singles: region.only_singles() & !pairs & !wide,
             dirty: Regs::NONE,
             fields: [None; 8],
+            turns: region.turns.clone(),
+            block: r.head,
             item: Item { off: r.head, op: isa::Op::Invalid, insn: Insn::new(0) },
             done: 0,
             ended: false,
@@ -267,7 +269,7 @@ struct Made {
 
 fn blocks_of(l: &mut Lower, region: &Region, grouped: bool) -> Vec<u32> {
     let mut failed = Vec::new();
-    let mut fields = BTreeMap::new();
+    let mut ends = BTreeMap::new();
     // Loops of floating point have no registers to spare for it.
     let strips = if l.has_fp { Vec::new() } else { Strip::all(region, &l.places, l.mode) };
     // What is known at the end of a block that is there twice is not known after it.
@@ -281,14 +283,16 @@ fn blocks_of(l: &mut Lower, region: &Region, grouped: bool) -> Vec<u32> {
     for b in region.blocks.values() {
         l.f.switch_to_block(l.blocks[&b.off]);
         // What is known of the CR where the only way here is from a block emitted before.
-        l.fields = match b.from[..] {
+        (l.fields, l.gate) = match b.from[..] {
             [from] if b.off != region.head && !apart(from, b.off) => {
-                fields.get(&from).copied().unwrap_or_default()
+                ends.get(&from).copied().unwrap_or_default()
             }
-            _ => [None; 8],
+            _ => Default::default(),
         };
+        // Only these are among the ways to where they lead.
+        l.returns = b.next.iter().copied().filter(|n| region.returns.contains(n)).collect();
         block_of(l, b, &mut failed);
-        fields.insert(b.off, l.fields);
+        ends.insert(b.off, (l.fields, l.gate));
     }
     for s in &strips {
         copy_of(l, s, region, &mut failed);
@@ -306,6 +310,7 @@ fn copy_of(l: &mut Lower, s: &Strip, region: &Region, failed: &mut Vec<u32>) {
     l.fast = Some(fast);
     l.groups.forget();
     l.fields = [None; 8];
+    l.gate = None;
     let mut here = first;
     for (n, off) in s.chain.iter().enumerate() {
         let next = s.chain.get(n + 1).map(|&o| (o, l.f.create_block()));
@@ -331,6 +336,7 @@ fn copy_of(l: &mut Lower, s: &Strip, region: &Region, failed: &mut Vec<u32>) {
 }
 
 fn block_of(l: &mut Lower, b: &Block, failed: &mut Vec<u32>) {
+    l.block = b.off;
     l.dirty = b.dirty;
     l.done = 0;
     l.ended = false;

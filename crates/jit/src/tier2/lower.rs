@@ -3,7 +3,7 @@
 //! Guest registers are variables of the function; memory is brought up to date in cold blocks on the way out. An
 //! instruction that the compiler does not do makes [`Lower::failed`] true: the region is then formed anew without it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I8, I16, I32, I64};
@@ -154,15 +154,17 @@ pub struct Lower<'f> {
     pub(super) ways: Vec<Way>,
     /// What each exit is.
     pub exits: Vec<Exit>,
-    /// The block that writes the registers back and leaves.
-    pub(super) out: Option<ir::Block>,
+    /// The block on the way out from blocks of which one leads to the next.
+    pub(super) gate: Option<ir::Block>,
+    /// All of those.
+    pub(super) gates: Vec<ir::Block>,
     pub(super) head: u32,
     pub(super) places: Places,
     /// Calls are followed.
     pub(super) follows: bool,
     /// Where branches to the count register may go.
     pub(super) targets: Targets,
-    /// Where calls in the region return to.
+    /// Where the block may return to in the region.
     pub(super) returns: Vec<u32>,
     /// The region does arithmetic on floating-point numbers.
     pub(super) has_fp: bool,
@@ -194,6 +196,10 @@ pub struct Lower<'f> {
     /// Registers that may be unlike memory now.
     pub(super) dirty: Regs,
     pub(super) fields: [Option<Field>; 8],
+    /// From where to where the region turns, by offsets of blocks.
+    pub(super) turns: BTreeSet<(u32, u32)>,
+    /// Offset of the block.
+    pub(super) block: u32,
     pub(super) item: Item,
     /// Instructions of the block that are complete.
     pub(super) done: u32,
@@ -350,21 +356,37 @@ impl Lower<'_> {
             self.f.ins().return_(&[n, left]);
             return;
         }
-        let out = match self.out {
+        let gate = match self.gate {
             Some(b) => b,
             None => {
-                let b = self.cold_exit();
-                self.f.append_block_param(b, I64);
-                self.f.append_block_param(b, I64);
-                *self.out.insert(b)
+                let b = self.way_out();
+                self.gates.push(b);
+                *self.gate.insert(b)
             }
         };
-        self.f.ins().jump(out, &[n.into(), left.into()]);
+        self.f.ins().jump(gate, &[n.into(), left.into()]);
     }
 
-    /// Fill the block that all ways out share. One for each would be most of a region.
+    /// A block with an exit's number and the budget left as its parameters.
+    fn way_out(&mut self) -> ir::Block {
+        let b = self.cold_exit();
+        self.f.append_block_param(b, I64);
+        self.f.append_block_param(b, I64);
+        b
+    }
+
+    /// Fill the block that all ways out share. One for each would be most of a region. Most registers are the same on
+    /// all ways from some blocks: these go through one, where the others become parameters.
     pub(super) fn fill_out(&mut self) {
-        let Some(out) = self.out else { return };
+        if self.gates.is_empty() {
+            return;
+        }
+        let out = self.way_out();
+        for gate in std::mem::take(&mut self.gates) {
+            self.f.switch_to_block(gate);
+            let args: Vec<_> = self.f.block_params(gate).iter().map(|&v| v.into()).collect();
+            self.f.ins().jump(out, &args);
+        }
         self.f.switch_to_block(out);
         self.dirty = whole(self.written);
         self.fields = [None; 8];
@@ -503,8 +525,9 @@ impl Lower<'_> {
             if let Some(b) = self.in_copy(o) {
                 return b;
             }
-            turns = o <= self.item.off;
-            to = self.plans.get(&o).copied().filter(|_| turns).or(to);
+            let plan = self.plans.get(&o).copied().filter(|_| o <= self.item.off);
+            turns = plan.is_some() || self.turns.contains(&(self.block, o));
+            to = plan.or(to);
         }
         self.way_to(rel, to, turns)
     }
@@ -516,7 +539,8 @@ impl Lower<'_> {
             return b;
         }
         let to = off.and_then(|o| self.blocks.get(&o).copied());
-        self.way_to(rel, to, false)
+        let turns = off.is_some_and(|o| self.turns.contains(&(self.block, o)));
+        self.way_to(rel, to, turns)
     }
 
     /// Where the copy of a loop goes on in it at `off`.
@@ -832,9 +856,10 @@ impl Lower<'_> {
             return self.f.ins().load(I64, flags, entry, at);
         };
         self.seen.insert(off, Seen { window: w, limit, from });
+        // The load next to the branch is an operand of the subtraction.
+        let most = self.state_load(I64, w.limit);
         let page = self.state_load(I64, w.page);
         let off = self.f.ins().isub(first, page);
-        let most = self.state_load(I64, w.limit);
         let inside = self.f.ins().icmp(IntCC::UnsignedLessThan, off, most);
         let (on, outside, out) = (self.f.create_block(), self.cold_exit(), self.cold_exit());
         let (found, miss) = (self.cold_exit(), self.cold_exit());

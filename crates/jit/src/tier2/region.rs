@@ -68,9 +68,32 @@ pub struct Region {
     pub accesses: usize,
     /// Where calls in it return to.
     pub returns: BTreeSet<u32>,
+    /// From where to where it turns: all that goes round in it goes one of these ways.
+    pub turns: BTreeSet<(u32, u32)>,
 }
 
 impl Region {
+    /// The ways back to where a search comes from.
+    fn find_turns(&mut self) {
+        let mut seen = BTreeSet::from([self.head]);
+        // Where the search is, and how many ways it took from there.
+        let mut path = vec![(self.head, 0)];
+        while let Some((at, taken)) = path.last_mut() {
+            match self.blocks.get(at).and_then(|b| b.next.get(*taken)) {
+                Some(&to) => {
+                    *taken += 1;
+                    let at = *at;
+                    if seen.insert(to) {
+                        path.push((to, 0));
+                    } else if path.iter().any(|&(p, _)| p == to) {
+                        self.turns.insert((at, to));
+                    }
+                }
+                None => drop(path.pop()),
+            }
+        }
+    }
+
     /// Instructions in it.
     pub fn len(&self) -> usize {
         self.blocks.values().map(|b| b.items.len()).sum()
@@ -125,6 +148,7 @@ impl Region {
 }
 
 /// Pages of instructions.
+#[derive(Clone, Copy)]
 pub struct Page<'a> {
     /// Their bytes, slot by slot.
     pub bytes: &'a [u8; SPAN as usize],
@@ -134,8 +158,10 @@ pub struct Page<'a> {
     pub mode: Mode,
     /// Offsets of instructions that the compiler left out.
     pub left_out: &'a BTreeSet<u32>,
-    /// Where control came to so far, unless everything is taken.
+    /// Where control came to so far, unless everything is taken. Calls that nobody made so far are left to tier 1.
     pub begun: Option<&'a [bool; SPAN as usize / 4]>,
+    /// So are all other ways that nobody went.
+    pub narrow: bool,
     /// Follow calls.
     pub calls: bool,
     /// Offsets of loops that have regions of their own and stay in them for long: they are left to those.
@@ -208,9 +234,24 @@ impl Page<'_> {
         self.places.0.get(off as usize / 4096).is_some_and(|p| p.is_some())
     }
 
-    /// Pages that are not known and that what follows `head` calls, branches or runs into, counted from the head's.
-    pub fn called(&self, head: u32) -> BTreeSet<i32> {
-        let blocks = self.explore(head);
+    /// Pages that are not known and that `region` calls, branches or runs into, counted from the head's, or what it calls
+    /// does; without one, all that follows `head`.
+    pub fn called(&self, head: u32, region: Option<&Region>) -> BTreeSet<i32> {
+        let mut blocks = self.explore(head);
+        if let Some(r) = region {
+            // What is called may not come back as far as is known.
+            let keys: BTreeSet<u32> = blocks.keys().copied().collect();
+            let edges = blocks.iter().map(|(&k, b)| (k, b.next.clone())).collect();
+            let calls = r.blocks.keys().filter_map(|k| self.call(blocks.get(k)?));
+            let callees = calls.flat_map(|(to, _)| to).collect::<BTreeSet<u32>>();
+            let mut parts: BTreeSet<u32> = r.blocks.keys().copied().collect();
+            for f in callees {
+                parts.insert(f);
+                parts.extend(reached(f, &keys, &edges));
+            }
+            blocks.retain(|k, _| parts.contains(k));
+        }
+        let blocks = blocks.values();
         let to = |i: &Item| {
             let n = match i.op {
                 Op::B if !i.insn.aa() => i.insn.li(),
@@ -219,8 +260,8 @@ impl Page<'_> {
             };
             Some(self.places.rel(i.off) + n)
         };
-        let ways = blocks.values().flat_map(|b| b.items.iter().filter_map(to).chain([b.end]));
-        let computed = blocks.values().flat_map(|b| &b.items).any(super::computed);
+        let ways = blocks.clone().flat_map(|b| b.items.iter().filter_map(to).chain([b.end]));
+        let computed = blocks.flat_map(|b| &b.items).any(super::computed);
         let targets = self.targets.all().iter().filter(|_| computed);
         ways.chain(targets.copied())
             .filter(|&t| t.abs() < 4096 * FAR && self.places.place(t).is_none())
@@ -236,7 +277,7 @@ impl Page<'_> {
     }
 
     /// All that is reachable from `head`, bounded.
-    fn explore(&self, head: u32) -> BTreeMap<u32, Block> {
+    pub fn explore(&self, head: u32) -> BTreeMap<u32, Block> {
         let mut starts: BTreeSet<u32> = BTreeSet::from([head]);
         let mut todo = std::collections::VecDeque::from([head]);
         let mut seen: BTreeMap<u32, (Item, Option<Vec<u32>>)> = BTreeMap::new();
@@ -254,9 +295,10 @@ impl Page<'_> {
                 if let Some(next) = b {
                     let after = self.places.after(off, 4);
                     for n in next {
-                        // A way that nobody went so far is left to tier 1.
                         let gone = self.begun.is_none_or(|b| b.get(n as usize / 4).is_none_or(|&b| b));
-                        if !gone && Some(n) != after || self.owned(n, head) {
+                        // Nobody notes whether a branch was ever not taken.
+                        let taken = gone || !i.insn.lk() && (!self.narrow || Some(n) == after);
+                        if !taken || self.owned(n, head) {
                             continue;
                         }
                         if starts.len() < MOST_BLOCKS && starts.insert(n) {
@@ -341,21 +383,45 @@ impl Page<'_> {
         round
     }
 
+    /// What `b` calls, and where that returns to.
+    fn call(&self, b: &Block) -> Option<(Vec<u32>, u32)> {
+        let i = b.items.last()?;
+        let call = i.insn.lk() && (super::calls(i) || super::computed(i)) && self.follows();
+        // The last one is what follows; alone, it is the called function.
+        let (&back, to) = b.next.split_last()?;
+        (call && !to.is_empty()).then(|| (to.to_vec(), back))
+    }
+
+    /// Let what is called go on after the calls. Gives where that is.
+    fn link_returns(&self, blocks: &mut BTreeMap<u32, Block>) -> BTreeSet<u32> {
+        let calls: BTreeMap<u32, _> = blocks.iter().filter_map(|(&k, b)| Some((k, self.call(b)?))).collect();
+        let keys: BTreeSet<u32> = blocks.keys().copied().collect();
+        let inside: BTreeMap<u32, Vec<u32>> = blocks
+            .iter()
+            .map(|(&k, b)| (k, calls.get(&k).map_or_else(|| b.next.clone(), |&(_, back)| vec![back])))
+            .collect();
+        let mut of: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
+        for (to, back) in calls.values() {
+            for &f in to {
+                of.entry(f).or_default().insert(*back);
+            }
+        }
+        for (f, backs) in of {
+            for k in reached(f, &keys, &inside).into_iter().chain([f]) {
+                if let Some(b) = blocks.get_mut(&k).filter(|b| b.items.last().is_some_and(super::returns)) {
+                    let new = backs.iter().copied().filter(|n| !b.next.contains(n)).collect::<Vec<_>>();
+                    b.next.extend(new);
+                }
+            }
+        }
+        calls.into_values().map(|(_, back)| back).collect()
+    }
+
     /// The region of `head`: the blocks that may come back to it, or with `all` everything that follows; with `inner` those
     /// of the innermost loop alone.
     pub fn region(&self, head: u32, all: bool, inner: bool) -> Option<Region> {
         let mut blocks = self.explore(head);
-        // Whatever is called may return to after any call.
-        let back_to = |b: &Block| {
-            let i = b.items.last()?;
-            let call = i.insn.lk() && (super::calls(i) || super::computed(i)) && self.follows();
-            // The last one is what follows; alone, it is the called function.
-            (call && b.next.len() >= 2).then(|| b.next.last().copied()).flatten()
-        };
-        let returns: BTreeSet<u32> = blocks.values().filter_map(back_to).collect();
-        for b in blocks.values_mut().filter(|b| b.items.last().is_some_and(super::returns)) {
-            b.next.extend(&returns);
-        }
+        let returns = self.link_returns(&mut blocks);
         let keys: BTreeSet<u32> = blocks.keys().copied().collect();
         let forward: BTreeMap<u32, Vec<u32>> = blocks
             .iter()
@@ -391,10 +457,11 @@ impl Page<'_> {
             b.next.retain(|n| keys.contains(n));
         }
         let returns = returns.into_iter().filter(|r| blocks.contains_key(r)).collect();
-        let mut r = Region { head, blocks, accesses: 0, returns };
+        let mut r = Region { head, blocks, returns, ..Region::default() };
         if r.len() > MOST {
             return None;
         }
+        r.find_turns();
         self.registers(&mut r);
         Some(r)
     }
@@ -475,4 +542,78 @@ pub fn whole(mut r: Regs) -> Regs {
         r.xer |= OV | OV32 | SO;
     }
     r
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::places::HOME;
+    use super::*;
+
+    /// A loop that calls a function, and what follows it: bl F; bdnz -4; blr. F: cmpwi r3,0; beq +8; addi r4,r4,1; blr.
+    const CODE: [(u32, u32); 7] = [
+        (0, 0x4800_0041),
+        (4, 0x4200_fffc),
+        (8, 0x4e80_0020),
+        (0x40, 0x2c03_0000),
+        (0x44, 0x4182_0008),
+        (0x48, 0x3884_0001),
+        (0x4c, 0x4e80_0020),
+    ];
+
+    fn with_page(begun: &[u32], narrow: bool, check: impl Fn(&Page)) {
+        let mut bytes = [0; SPAN as usize];
+        for (at, w) in CODE {
+            let at = (HOME + at) as usize;
+            bytes[at..at + 4].copy_from_slice(&w.to_le_bytes());
+        }
+        let mut places = [None; SLOTS];
+        places[1] = Some(0);
+        let mut map = [false; SPAN as usize / 4];
+        begun.iter().for_each(|at| map[(HOME + at) as usize / 4] = true);
+        check(&Page {
+            bytes: &bytes,
+            places: Places(places),
+            mode: Mode {
+                sf: true,
+                le: true,
+                pr: true,
+                fp: false,
+                vec: false,
+                vsx: false,
+                fe: false,
+                level: Level::V3_1,
+            },
+            left_out: &BTreeSet::new(),
+            begun: Some(&map),
+            narrow,
+            calls: true,
+            own: &BTreeSet::new(),
+            targets: Targets::default(),
+        });
+    }
+
+    fn offsets(r: &Region) -> Vec<u32> {
+        r.blocks.keys().map(|k| k - HOME).collect()
+    }
+
+    #[test]
+    fn a_function_returns_to_who_called_it() {
+        with_page(&[0, 4, 0x40, 0x4c], false, |p| {
+            let r = p.region(HOME, false, false).expect("a loop");
+            assert_eq!(offsets(&r), [0, 4, 0x40, 0x48, 0x4c], "what follows the loop returns to others");
+            assert_eq!(r.blocks[&(HOME + 0x4c)].next, [HOME + 4]);
+            assert_eq!(r.turns, BTreeSet::from([(HOME + 4, HOME)]), "calls and returns do not go round");
+        });
+    }
+
+    #[test]
+    fn ways_that_nobody_went_are_left_out() {
+        // The branch was never taken.
+        with_page(&[0, 4, 0x40], true, |p| {
+            let r = p.region(HOME, false, false).expect("a loop");
+            assert_eq!(offsets(&r), [0, 4, 0x40, 0x48]);
+        });
+        // Nobody called the function.
+        with_page(&[0, 4], false, |p| assert!(p.region(HOME, false, false).is_none_or(|r| r.len() == 2)));
+    }
 }
