@@ -14,7 +14,7 @@ use isa::Insn;
 use isa::audit::Regs;
 
 use super::group::Groups;
-use super::lower::{BASE, Lower, Tables, Vars, Windows};
+use super::lower::{BASE, CrVars, Lower, Tables, Vars, Windows};
 use super::places::{CALLED, SLOTS};
 use super::region::{Block, Item, Page, Region};
 use super::strip::Strip;
@@ -161,7 +161,7 @@ impl Compiler {
             gpr: std::array::from_fn(|_| var(I64)),
             lr: var(I64),
             ctr: var(I64),
-            cr: std::array::from_fn(|_| (var(I64), var(I64))),
+            cr: std::array::from_fn(|_| CrVars { of: [var(I64), var(I64)], kind: var(I64), so: var(I64) }),
             xer: std::array::from_fn(|_| var(I64)),
             fpr: std::array::from_fn(|_| var(F64)),
             single: std::array::from_fn(|_| var(F32)),
@@ -187,6 +187,7 @@ impl Compiler {
         let guest_region = regions(&mut f, 2);
         let blocks: BTreeMap<u32, _> = region.blocks.keys().map(|&k| (k, f.create_block())).collect();
         let touched = region.touched();
+        let small = std::array::from_fn(|n| f.ins().iconst(I64, n as i64));
         let mut l = Lower {
             f,
             mode: r.key.mode,
@@ -202,6 +203,7 @@ impl Compiler {
             pieces: r.pieces,
             piece_sig,
             blocks,
+            small,
             ways: Vec::new(),
             exits: Vec::new(),
             gate: None,

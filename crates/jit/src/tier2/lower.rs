@@ -46,9 +46,8 @@ pub struct Vars {
     pub gpr: [Variable; 32],
     pub lr: Variable,
     pub ctr: Variable,
-    /// Two for each CR field: a number whose sign is the result of the last comparison, and XER[SO] as it was then
-    /// or, plus 16, the four bits.
-    pub cr: [(Variable, Variable); 8],
+    /// CR fields.
+    pub cr: [CrVars; 8],
     /// SO, OV, CA, OV32, CA32.
     pub xer: [Variable; 5],
     /// Doublewords 0 of the VSRs, as doubles.
@@ -67,6 +66,25 @@ pub struct Vars {
     pub left: Variable,
     /// Turns that a copy of a loop has still to do, the present one included.
     pub turns: Variable,
+}
+
+/// The variables of a CR field: what was compared last, for whoever wants to know the result. Most never do.
+#[derive(Clone, Copy)]
+pub struct CrVars {
+    /// The numbers compared, or the four bits and nothing.
+    pub of: [Variable; 2],
+    /// Which of [`Kind`].
+    pub kind: Variable,
+    /// XER[SO] as it was then, where the region changes that.
+    pub so: Variable,
+}
+
+/// What the numbers of a CR field are.
+#[derive(Clone, Copy)]
+enum Kind {
+    Signed,
+    Unsigned,
+    Bits,
 }
 
 /// A block on the way to a place.
@@ -150,6 +168,8 @@ pub struct Lower<'f> {
     pub(super) piece_sig: ir::SigRef,
     /// The region's blocks.
     pub(super) blocks: BTreeMap<u32, ir::Block>,
+    /// 0, 1 and 2: with one value for each, variables that hold the same need not be joined.
+    pub(super) small: [Value; 3],
     /// Blocks on the way to a place, to be filled.
     pub(super) ways: Vec<Way>,
     /// What each exit is.
@@ -710,64 +730,101 @@ impl Lower<'_> {
         {
             return v;
         }
-        let (x, s) = self.vars.cr[n];
-        let (x, s) = (self.f.use_var(x), self.f.use_var(s));
-        let (lt, gt, eq) = (self.iconst(8), self.iconst(4), self.iconst(2));
-        let is_gt = self.f.ins().icmp_imm_s(IntCC::SignedGreaterThan, x, 0);
-        let is_lt = self.f.ins().icmp_imm_s(IntCC::SignedLessThan, x, 0);
-        let v = self.f.ins().select(is_gt, gt, eq);
-        let v = self.f.ins().select(is_lt, lt, v);
-        let v = self.f.ins().bor(v, s);
-        if let Some(Field::Compare { .. }) = self.fields[n] {
+        let (lt, gt) = match self.fields[n] {
+            Some(Field::Compare { signed, wide, a, b }) => {
+                let (a, b) = if wide { (a, b) } else { (self.low(a), self.low(b)) };
+                let [lt, gt] = Self::orders(signed);
+                (self.f.ins().icmp(lt, a, b), self.f.ins().icmp(gt, a, b))
+            }
+            _ => (self.unknown_bit(n, 0), self.unknown_bit(n, 1)),
+        };
+        let [n8, n4, n2] = [8, 4, 2].map(|x| self.iconst(x));
+        let v = self.f.ins().select(gt, n4, n2);
+        let v = self.f.ins().select(lt, n8, v);
+        let so = self.field_so(n);
+        let v = self.f.ins().bor(v, so);
+        if self.fields[n].is_some() {
             return v;
         }
-        let raw = self.f.ins().band_imm_u(s, 15);
-        let is_raw = self.f.ins().band_imm_u(s, 16);
-        self.f.ins().select(is_raw, raw, v)
+        let bits = self.f.use_var(self.vars.cr[n].of[0]);
+        let is_bits = self.is_kind(n, Kind::Bits);
+        self.f.ins().select(is_bits, bits, v)
+    }
+
+    /// Less, and greater.
+    fn orders(signed: bool) -> [IntCC; 2] {
+        if signed {
+            [IntCC::SignedLessThan, IntCC::SignedGreaterThan]
+        } else {
+            [IntCC::UnsignedLessThan, IntCC::UnsignedGreaterThan]
+        }
+    }
+
+    fn is_kind(&mut self, n: usize, kind: Kind) -> Value {
+        let v = self.f.use_var(self.vars.cr[n].kind);
+        self.f.ins().icmp_imm_u(IntCC::Equal, v, kind as i64)
+    }
+
+    /// The SO bit of a comparison.
+    fn field_so(&mut self, n: usize) -> Value {
+        let var = if self.written.xer & SO != 0 { self.vars.cr[n].so } else { self.vars.xer[0] };
+        self.f.use_var(var)
+    }
+
+    /// Bit `k`, no more than 2, of field `n` if that is the result of some comparison.
+    fn unknown_bit(&mut self, n: usize, k: usize) -> Value {
+        let [a, b] = self.vars.cr[n].of.map(|v| self.f.use_var(v));
+        if k == 2 {
+            return self.f.ins().icmp(IntCC::Equal, a, b);
+        }
+        let s = self.f.ins().icmp(Self::orders(true)[k], a, b);
+        let u = self.f.ins().icmp(Self::orders(false)[k], a, b);
+        let unsigned = self.is_kind(n, Kind::Unsigned);
+        self.f.ins().select(unsigned, u, s)
+    }
+
+    fn def_field(&mut self, n: usize, kind: Kind, of: [Value; 2]) {
+        let vars = self.vars.cr[n];
+        for (var, v) in vars.of.into_iter().zip(of) {
+            self.f.def_var(var, v);
+        }
+        self.f.def_var(vars.kind, self.small[kind as usize]);
+        if self.written.xer & SO != 0 {
+            let so = self.f.use_var(self.vars.xer[0]);
+            self.f.def_var(vars.so, so);
+        }
+        self.write(Regs::cr_field(n as u32));
     }
 
     /// Write the four bits of field `n`.
     pub(super) fn set_field(&mut self, n: u32, v: Value) {
+        let n = n as usize & 7;
         let v = self.f.ins().band_imm_u(v, 15);
-        let s = self.f.ins().bor_imm_u(v, 16);
-        let zero = self.iconst(0);
-        let (xv, sv) = self.vars.cr[n as usize & 7];
-        self.f.def_var(xv, zero);
-        self.f.def_var(sv, s);
-        self.fields[n as usize & 7] = Some(Field::Raw(v));
-        self.write(Regs::cr_field(n));
+        self.def_field(n, Kind::Bits, [v, self.small[0]]);
+        self.fields[n] = Some(Field::Raw(v));
     }
 
     pub(super) fn compare(&mut self, n: u32, signed: bool, wide: bool, a: Value, b: Value) {
+        let n = n as usize & 7;
+        let kind = if signed || !wide { Kind::Signed } else { Kind::Unsigned };
         let zero = self.known(b) == Some(0);
-        let x = if !wide {
-            let x = self.ext(I32, a, signed);
-            if zero {
-                x
-            } else {
-                let y = self.ext(I32, b, signed);
-                self.f.ins().isub(x, y)
+        let of = match wide {
+            true if zero => [a, self.small[0]],
+            true => [a, b],
+            // The difference of two numbers of 32 bits is one of 64.
+            false => {
+                let x = self.ext(I32, a, signed);
+                let x = if zero {
+                    x
+                } else {
+                    let y = self.ext(I32, b, signed);
+                    self.f.ins().isub(x, y)
+                };
+                [x, self.small[0]]
             }
-        } else if zero && signed {
-            a
-        } else {
-            let (gt, lt) = if signed {
-                (IntCC::SignedGreaterThan, IntCC::SignedLessThan)
-            } else {
-                (IntCC::UnsignedGreaterThan, IntCC::UnsignedLessThan)
-            };
-            let g = self.f.ins().icmp(gt, a, b);
-            let g = self.f.ins().uextend(I64, g);
-            let l = self.f.ins().icmp(lt, a, b);
-            let l = self.f.ins().uextend(I64, l);
-            self.f.ins().isub(g, l)
         };
-        let so = self.f.use_var(self.vars.xer[0]);
-        let (xv, sv) = self.vars.cr[n as usize & 7];
-        self.f.def_var(xv, x);
-        self.f.def_var(sv, so);
-        self.fields[n as usize & 7] = Some(Field::Compare { signed, wide, a, b });
-        self.write(Regs::cr_field(n));
+        self.def_field(n, kind, of);
+        self.fields[n] = Some(Field::Compare { signed, wide, a, b });
     }
 
     /// Bit `n` of the CR.
@@ -795,21 +852,21 @@ impl Lower<'_> {
                 Self::cond(self.f.ins().icmp_imm_u(IntCC::NotEqual, v, 0))
             }
             Some(_) => {
-                let s = self.f.use_var(self.vars.cr[f].1);
-                Self::cond(self.f.ins().icmp_imm_u(IntCC::NotEqual, s, 0))
+                let so = self.field_so(f);
+                Self::cond(self.f.ins().icmp_imm_u(IntCC::NotEqual, so, 0))
             }
             None => {
-                let (x, s) = self.vars.cr[f];
-                let (x, s) = (self.f.use_var(x), self.f.use_var(s));
-                let raw = self.f.ins().band_imm_u(s, 8 >> k);
-                let raw = self.f.ins().icmp_imm_u(IntCC::NotEqual, raw, 0);
-                if k == 3 {
-                    return Self::cond(raw);
-                }
-                let code = [IntCC::SignedLessThan, IntCC::SignedGreaterThan, IntCC::Equal][k as usize];
-                let c = self.f.ins().icmp_imm_s(code, x, 0);
-                let is_raw = self.f.ins().icmp_imm_u(IntCC::UnsignedGreaterThanOrEqual, s, 16);
-                Self::cond(self.f.ins().select(is_raw, raw, c))
+                let c = if k < 3 {
+                    self.unknown_bit(f, k as usize)
+                } else {
+                    let so = self.field_so(f);
+                    self.f.ins().icmp_imm_u(IntCC::NotEqual, so, 0)
+                };
+                let bits = self.f.use_var(self.vars.cr[f].of[0]);
+                let bit = self.f.ins().band_imm_u(bits, 8 >> k);
+                let bit = self.f.ins().icmp_imm_u(IntCC::NotEqual, bit, 0);
+                let is_bits = self.is_kind(f, Kind::Bits);
+                Self::cond(self.f.ins().select(is_bits, bit, c))
             }
         }
     }
@@ -1005,16 +1062,6 @@ impl Lower<'_> {
             let v = self.state_load(I64, st!(ctr));
             self.f.def_var(self.vars.ctr, v);
         }
-        let zero = self.iconst(0);
-        for n in 0..8 {
-            if t.cr & Regs::cr_field(n).cr != 0 {
-                let v = self.state_load8(st!(cr) + n as i32);
-                let v = self.f.ins().bor_imm_u(v, 16);
-                let (xv, sv) = self.vars.cr[n as usize];
-                self.f.def_var(xv, zero);
-                self.f.def_var(sv, v);
-            }
-        }
         let used = t.xer != 0 || t.cr != 0;
         for (k, at) in
             [st!(xer_so), st!(xer_ov), st!(xer_ca), st!(xer_ov32), st!(xer_ca32)].into_iter().enumerate()
@@ -1024,6 +1071,11 @@ impl Lower<'_> {
                 self.f.def_var(self.vars.xer[k], v);
             }
         }
+        for n in (0..8).filter(|&n| t.cr & Regs::cr_field(n).cr != 0) {
+            let v = self.state_load8(st!(cr) + n as i32);
+            self.def_field(n as usize, Kind::Bits, [v, self.small[0]]);
+        }
+        self.dirty = Regs::NONE;
     }
 }
 
