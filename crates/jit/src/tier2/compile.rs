@@ -1,5 +1,6 @@
 //! From a request to code: the compiler and the frame of a region's function.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use cranelift_codegen::control::ControlPlane;
@@ -77,13 +78,14 @@ impl Compiler {
                 calls,
                 own: &own,
                 targets: r.ticket.targets,
+                found: OnceCell::new(),
             };
             let form = |page: &Page| {
                 let inner = if r.ticket.inner && !r.all { page.region(r.head, false, true) } else { None };
                 inner.or_else(|| page.region(r.head, r.all, false))
             };
             // Ways that nobody went so far are left out of what is too large with them.
-            let narrow = Page { narrow: true, ..all };
+            let narrow = Page { narrow: true, found: OnceCell::new(), ..all };
             let (page, region) = match form(&all) {
                 Some(region) => (&all, Some(region)),
                 None => (&narrow, form(&narrow)),

@@ -1,6 +1,7 @@
 //! Which instructions a region is made of: the blocks that a loop runs through, functions it calls among them, in the
 //! pages of [`Places`].
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use isa::audit::{Regs, audit};
@@ -148,7 +149,6 @@ impl Region {
 }
 
 /// Pages of instructions.
-#[derive(Clone, Copy)]
 pub struct Page<'a> {
     /// Their bytes, slot by slot.
     pub bytes: &'a [u8; SPAN as usize],
@@ -168,6 +168,8 @@ pub struct Page<'a> {
     pub own: &'a BTreeSet<u32>,
     /// Where branches to the count register may go.
     pub targets: Targets,
+    /// What follows the head, once that was looked for.
+    pub found: OnceCell<BTreeMap<u32, Block>>,
 }
 
 impl Page<'_> {
@@ -276,8 +278,12 @@ impl Page<'_> {
             || (i.insn.prefix != 0 && (i.off & 63 == 60 || i.off & 4095 > 4088))
     }
 
-    /// All that is reachable from `head`, bounded.
-    pub fn explore(&self, head: u32) -> BTreeMap<u32, Block> {
+    /// All that is reachable from `head`, bounded. It is always the same head.
+    fn explore(&self, head: u32) -> BTreeMap<u32, Block> {
+        self.found.get_or_init(|| self.find(head)).clone()
+    }
+
+    fn find(&self, head: u32) -> BTreeMap<u32, Block> {
         let mut starts: BTreeSet<u32> = BTreeSet::from([head]);
         let mut todo = std::collections::VecDeque::from([head]);
         let mut seen: BTreeMap<u32, (Item, Option<Vec<u32>>)> = BTreeMap::new();
@@ -589,6 +595,7 @@ mod tests {
             calls: true,
             own: &BTreeSet::new(),
             targets: Targets::default(),
+            found: OnceCell::new(),
         });
     }
 
