@@ -45,6 +45,13 @@ pub struct Jit {
 // of the reference-counted pages of `steps` move with it).
 unsafe impl Send for Jit {}
 
+impl Drop for Jit {
+    fn drop(&mut self) {
+        // Also on the way of a panic: others may wait until nobody is inside.
+        self.inside.store(false, Ordering::Release);
+    }
+}
+
 /// Why there is no block yet.
 enum Lack {
     /// The page is to be marked as one of code first.
