@@ -22,4 +22,4 @@ pub use fault::{Fault, Vector};
 pub use model::Model;
 pub use save::{BadCpuState, CpuSaved};
 pub use shared::{Shared, VcpuLink};
-pub use state::{CpuState, SlbEntry};
+pub use state::{CpuState, SO_OWED, SlbEntry};

@@ -17,20 +17,23 @@ pub struct SlbEntry {
 /// SLB entries of every model offered.
 pub const SLB_SIZE: usize = 32;
 
+/// In a byte of [`CpuState::cr`]: bit 0 is XER[SO], as after most comparisons.
+pub const SO_OWED: u8 = 0x10;
+
 /// Register state. The first fields are the hot ones, in a layout that translated code may rely on.
 #[derive(Clone, Debug, PartialEq)]
 #[repr(C, align(64))]
 pub struct CpuState {
     /// General registers.
     pub gpr: [u64; 32],
+    /// CR fields, LT GT EQ SO in bits 3..0 of each, or with [`SO_OWED`]: read them by [`CpuState::cr_field`].
+    pub cr: [u8; 8],
     /// Link register.
     pub lr: u64,
     /// Count register.
     pub ctr: u64,
     /// Current instruction address between instructions.
     pub nia: u64,
-    /// CR fields, LT GT EQ SO in bits 3..0 of each.
-    pub cr: [u8; 8],
     /// XER[SO], 0 or 1; the next four likewise.
     pub xer_so: u8,
     /// XER[OV]
@@ -214,9 +217,20 @@ impl CpuState {
         };
     }
 
+    /// CR field `n`, 0 to 7: LT GT EQ SO in bits 3..0.
+    pub fn cr_field(&self, n: usize) -> u8 {
+        let f = self.cr[n];
+        (f | f / SO_OWED & self.xer_so) & 15
+    }
+
+    /// Have all CR fields hold their own SO, before XER[SO] changes.
+    pub fn settle_so(&mut self) {
+        self.cr = std::array::from_fn(|n| self.cr_field(n));
+    }
+
     /// CR as one word.
     pub fn cr_word(&self) -> u32 {
-        self.cr.iter().fold(0, |w, &f| w << 4 | f as u32)
+        (0..8).fold(0, |w, n| w << 4 | u32::from(self.cr_field(n)))
     }
 
     /// Set CR from one word.
@@ -241,6 +255,7 @@ impl CpuState {
 
     /// Set XER as `mtxer` does.
     pub fn set_xer(&mut self, v: u64) {
+        self.settle_so();
         let bit = |n: u32| (v >> n) as u8 & 1;
         self.xer_so = bit(31);
         self.xer_ov = bit(30);
@@ -248,5 +263,24 @@ impl CpuState {
         self.xer_ov32 = bit(19);
         self.xer_ca32 = bit(18);
         self.xer_count = v as u8 & 0x7f;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_of_the_cr_keeps_the_so_it_had() {
+        let mut st = CpuState::new(Level::V3_0, 0, 0);
+        st.xer_so = 1;
+        (st.cr[0], st.cr[1], st.cr[2]) = (8 | SO_OWED, 4, 2 | 1);
+        assert_eq!(st.cr_word(), 0x9430_0000);
+        st.set_xer(0);
+        assert_eq!((st.cr_word(), st.cr_field(0)), (0x9430_0000, 9));
+        st.cr[7] = 2 | SO_OWED;
+        assert_eq!(st.cr_field(7), 2);
+        st.set_xer(1 << 31);
+        assert_eq!(st.cr_field(7), 2);
     }
 }

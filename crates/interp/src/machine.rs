@@ -188,7 +188,7 @@ impl Builder for Machine<'_> {
 
     #[inline(always)]
     fn cr_field(&mut self, n: u32) -> u64 {
-        self.cpu.st.cr[n as usize & 7] as u64
+        self.cpu.st.cr_field(n as usize & 7).into()
     }
     #[inline(always)]
     fn set_cr_field(&mut self, n: u32, v: u64) {
@@ -196,13 +196,12 @@ impl Builder for Machine<'_> {
     }
     #[inline(always)]
     fn cr_bit(&mut self, n: u32) -> bool {
-        self.cpu.st.cr[n as usize >> 2 & 7] >> (3 - (n & 3)) & 1 != 0
+        self.cpu.st.cr_field(n as usize >> 2 & 7) >> (3 - (n & 3)) & 1 != 0
     }
     #[inline(always)]
     fn set_cr_bit(&mut self, n: u32, c: bool) {
-        let f = &mut self.cpu.st.cr[n as usize >> 2 & 7];
-        let bit = 3 - (n & 3);
-        *f = *f & !(1 << bit) | (c as u8) << bit;
+        let (f, bit) = (n as usize >> 2 & 7, 3 - (n & 3));
+        self.cpu.st.cr[f] = self.cpu.st.cr_field(f) & !(1 << bit) | (c as u8) << bit;
     }
     #[inline(always)]
     fn cr_compare(&mut self, n: u32, signed: bool, wide: bool, a: u64, b: u64) {
@@ -243,7 +242,10 @@ impl Builder for Machine<'_> {
         let st = &mut *self.cpu.st;
         st.xer_ov = ov as u8;
         st.xer_ov32 = ov32 as u8;
-        st.xer_so |= ov as u8;
+        if ov {
+            st.settle_so();
+            st.xer_so = 1;
+        }
     }
     #[inline(always)]
     fn set_ca(&mut self, ca: bool, ca32: bool) {

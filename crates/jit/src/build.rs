@@ -391,7 +391,7 @@ impl Builder for Emit<'_> {
     }
 
     fn cr_field(&mut self, n: u32) -> V {
-        self.settle(n);
+        self.settle_so(n);
         let d = self.alloc();
         self.a.loadz(d, m(RBP, st!(cr) + (n as i32 & 7)), 1);
         V::Reg(d)
@@ -410,7 +410,7 @@ impl Builder for Emit<'_> {
     }
     fn cr_bit(&mut self, n: u32) -> C {
         if n & 3 == 3 {
-            self.settle(n >> 2);
+            self.settle_so(n >> 2);
         }
         self.new_cond(Cond::Cr(n & 31))
     }
@@ -419,7 +419,7 @@ impl Builder for Emit<'_> {
         let d = self.alloc();
         self.value(d, c);
         self.writes();
-        self.settle(f);
+        self.settle_so(f);
         self.forget_compare(f);
         let at = m(RBP, st!(cr) + f as i32);
         if bit != 0 {
@@ -439,7 +439,8 @@ impl Builder for Emit<'_> {
         }
         self.settle_all();
         let d = self.alloc();
-        self.a.load(d, m(RBP, st!(cr)));
+        self.a.call_to(self.thunks.own_so);
+        self.a.mov(d, RAX);
         self.a.bswap(true, d);
         self.a.movi(RAX, 0x0f0f_0f0f_0f0f_0f0f);
         self.a.pext(d, d, RAX);
@@ -466,7 +467,7 @@ impl Builder for Emit<'_> {
         self.writes();
         self.a.store(m(RBP, st!(xer_ov)), d, 1);
         self.a.store(m(RBP, st!(xer_ov32)), e, 1);
-        self.a.alum8_to(Alu::Or, m(RBP, st!(xer_so)), d);
+        self.or_so(d);
     }
     fn set_ca(&mut self, ca: C, ca32: C) {
         let d = self.alloc();

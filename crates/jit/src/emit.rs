@@ -19,7 +19,7 @@ use crate::regs::{CTR, GROUP, GROUPS, LR, NONE, Regs};
 use crate::thunk::{self, Thunks, slot};
 use crate::xregs::{Held, XRegs};
 
-pub use condition::field_of;
+pub use condition::{field_of, own_so};
 
 /// A 64-bit value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,7 +74,14 @@ struct Compared {
     wide: bool,
     a: Operand,
     b: Operand,
+    /// Outcomes that are possible here, as in a CR field: [`LT`], [`GT`], [`EQ`].
+    may: u8,
 }
+
+/// Bits of a CR field.
+const LT: u8 = 8;
+const GT: u8 = 4;
+const EQ: u8 = 2;
 
 /// A rare case of one instruction, emitted behind the block.
 struct Cold {
@@ -139,9 +146,10 @@ struct Side {
     fields: Fields,
 }
 
-/// CR fields to be computed in a piece behind the block: a range of `Lists::fields`.
+/// CR fields to be computed in a piece behind the block: a range of `Lists::fields`. The host's flags there are those of
+/// the comparison for the first one, if the third says so.
 #[derive(Clone, Copy)]
-struct Fields(usize, usize);
+struct Fields(usize, usize, bool);
 
 /// A way out of a block to an address known relative to its page.
 #[derive(Clone, Copy, Debug)]
@@ -689,7 +697,7 @@ impl<'a> Emit<'a> {
         }
         self.branch(c, true);
         let last = self.l.sites.len();
-        let fields = Self::list_fields(&mut self.l.fields, &self.compared, self.unwritten);
+        let fields = self.fields_when(c);
         self.l.sides.push(Side {
             first,
             last,
@@ -699,6 +707,7 @@ impl<'a> Emit<'a> {
             late: self.late,
             fields,
         });
+        self.learn_not(c);
     }
 
     pub(crate) fn jump_to_(&mut self, c: Option<C>, v: V) {
@@ -707,9 +716,14 @@ impl<'a> Emit<'a> {
             self.failed = true;
             return;
         }
-        self.settle_all();
         if let Some(c) = c {
+            self.put_carry();
             self.branch(c, false);
+            let fields = self.fields_when(c);
+            self.write_fields(fields);
+            self.learn_not(c);
+        } else {
+            self.settle_all();
         }
         self.to(RAX, v);
         self.a.alui(Alu::And, true, RAX, -4);

@@ -214,6 +214,7 @@ impl Emit<'_> {
         self.settle_all();
         let r = self.reg(v);
         self.writes();
+        self.a.call_to(self.thunks.own_so);
         let parts = [
             (st!(xer_so), 31, 1),
             (st!(xer_ov), 30, 1),

@@ -12,8 +12,9 @@ use isa::{Insn, ROWS};
 
 use crate::asm::{Alu, Asm, Cc, M, R, R14, R15, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, Sh, X, m};
 
-/// rbp points this far into [`arch::CpuState`], so that all general registers have short displacements.
-pub const BIAS: i32 = 128;
+/// rbp points this far into [`arch::CpuState`], so that the general registers but r0 and the fields of the CR have short
+/// displacements.
+pub const BIAS: i32 = 136;
 
 /// Words of [`arch::CpuState::engine`].
 pub mod slot {
@@ -147,6 +148,8 @@ pub struct Thunks {
     pub look: [usize; 2],
     /// Call with the flags of a comparison: the CR field of an unsigned, a signed one in eax.
     pub field: [usize; 2],
+    /// Call to have the fields of the CR hold their own SO, see [`crate::emit::own_so`].
+    pub own_so: usize,
     /// 16-byte constants, see [`consts`].
     pub consts: usize,
     /// Call with rdi = state + BIAS, an effective address in [`slot::RESULT`] and an [`Ask`] in [`slot::SCRATCH`]: enters the
@@ -175,6 +178,7 @@ impl Thunks {
             (self.look[1], "look"),
             (self.field[0], "field"),
             (self.field[1], "field"),
+            (self.own_so, "own_so"),
         ];
         #[cfg(feature = "tier2")]
         v.push((self.window, "window"));
@@ -376,6 +380,9 @@ pub fn emit(a: &mut Asm) -> Thunks {
         crate::emit::field_of(a, signed != 0);
         a.ret();
     }
+    align(a);
+    t.own_so = a.pos;
+    crate::emit::own_so(a);
     align(a);
     t.one_keep = a.pos;
     let room = 14 * 16 + 8;

@@ -246,6 +246,7 @@ fn seen(s: &CpuState) -> Box<CpuState> {
     let mut s = Box::new(s.clone());
     let v = s.fpscr();
     s.set_fpscr(v);
+    s.settle_so();
     s.engine.fill(0);
     s.dec_expiry = 0;
     s

@@ -221,7 +221,7 @@ impl Emit<'_> {
             }
             self.a.store(m(RBP, st!(xer_ov32)), RAX, 1);
             self.a.store(m(RBP, st!(xer_ov)), RDX, 1);
-            self.a.alum8_to(Alu::Or, m(RBP, st!(xer_so)), RDX);
+            self.or_so(RDX);
         }
         V::Reg(d)
     }

@@ -1,9 +1,10 @@
 //! Conditions and the condition register: computed where they are used, compared late, written when somebody may look.
 
+use arch::SO_OWED;
 use isa::Rel;
 
-use super::{C, Compared, Cond, Emit, Fields, Operand, V, guest_at, st};
-use crate::asm::{Alu, Asm, Cc, R, RAX, RBP, RCX, RDX, m};
+use super::{C, Compared, Cond, EQ, Emit, Fields, GT, LT, Operand, V, guest_at, st};
+use crate::asm::{Alu, Asm, Cc, M, R, RAX, RBP, RCX, RDX, Sh, m};
 
 impl Emit<'_> {
     // ---- conditions ----
@@ -231,9 +232,7 @@ impl Emit<'_> {
                 Operand::Imm(_) => None,
             };
             let (ra, rb) = (at(self, x.a), at(self, x.b));
-            self.compare_again(x, ra, rb);
-            self.a.call_to(self.thunks.field[x.signed as usize]);
-            self.a.store(m(RBP, st!(cr) + n as i32), RAX, 1);
+            self.put_field(n as u8, x, [ra, rb], false);
         }
     }
 
@@ -290,17 +289,105 @@ impl Emit<'_> {
             let of = compared.iter().enumerate().filter(|(n, _)| mask >> n & 1 != 0);
             list.extend(of.filter_map(|(n, c)| c.map(|c| (n as u8, c))));
         }
-        Fields(first, list.len())
+        Fields(first, list.len(), false)
     }
 
     /// Write CR fields in a piece behind the block, from guest registers in memory.
     pub(super) fn write_fields(&mut self, f: Fields) {
         for k in f.0..f.1 {
             let (n, x) = self.l.fields[k];
-            self.compare_again(x, None, None);
-            self.a.call_to(self.thunks.field[x.signed as usize]);
-            self.a.store(m(RBP, st!(cr) + n as i32), RAX, 1);
+            self.put_field(n, x, [None; 2], f.2 && k == f.0);
         }
+    }
+
+    /// Write a CR field that follows from a comparison, whose operands are in these host registers or in memory; the
+    /// host's flags may already be those of the comparison. Changes rax, rcx and rdx.
+    fn put_field(&mut self, n: u8, x: Compared, [ra, rb]: [Option<R>; 2], flags: bool) {
+        let at = m(RBP, st!(cr) + i32::from(n));
+        if x.may.is_power_of_two() {
+            self.a.storei8(at, x.may | SO_OWED);
+            return;
+        }
+        if !flags {
+            self.compare_again(x, ra, rb);
+        }
+        let less = if x.signed { Cc::L } else { Cc::B };
+        let of = |scale, disp| M { base: RAX, index: Some((RAX, scale)), disp };
+        match x.may {
+            // Of the numbers below only the low eight bits are looked at.
+            may if may == LT | GT => {
+                self.a.setcc(less, RAX);
+                self.a.shi(Sh::Shl, false, RAX, 2);
+                self.a.alui8(Alu::Add, RAX, GT | SO_OWED);
+            }
+            may if may == GT | EQ => {
+                self.a.setcc(Cc::Ne, RAX);
+                self.a.lea32(RAX, of(0, i32::from(EQ | SO_OWED)));
+            }
+            may if may == LT | EQ => {
+                self.a.setcc(Cc::Ne, RAX);
+                self.a.lea32(RAX, of(1, 0));
+                self.a.lea32(RAX, of(0, i32::from(EQ | SO_OWED)));
+            }
+            _ => self.a.call_to(self.thunks.field[x.signed as usize]),
+        }
+        self.a.store(at, RAX, 1);
+    }
+
+    /// The compared CR field that `c` looks at, and the outcomes for which it holds.
+    fn looks_at(&self, c: C) -> Option<(usize, u8)> {
+        match self.cond(c) {
+            Cond::Cr(n) if n & 3 < 3 => {
+                let f = n as usize >> 2;
+                self.compared[f].map(|_| (f, LT >> (n & 3)))
+            }
+            Cond::Not(x) => self.looks_at(x).map(|(f, when)| (f, (LT | GT | EQ) & !when)),
+            _ => None,
+        }
+    }
+
+    /// `c` was found not to hold.
+    pub(super) fn learn_not(&mut self, c: C) {
+        if let Some((f, when)) = self.looks_at(c)
+            && let Some(x) = &mut self.compared[f]
+        {
+            x.may &= !when;
+        }
+    }
+
+    /// Note the unwritten CR fields for a piece that is reached where the branch at `c` has just been taken.
+    pub(super) fn fields_when(&mut self, c: C) -> Fields {
+        let Some((f, when)) = self.looks_at(c).filter(|l| self.unwritten >> l.0 & 1 != 0) else {
+            return Self::list_fields(&mut self.l.fields, &self.compared, self.unwritten);
+        };
+        let first = self.l.fields.len();
+        self.l.fields.extend(self.compared[f].map(|x| (f as u8, Compared { may: x.may & when, ..x })));
+        let rest = Self::list_fields(&mut self.l.fields, &self.compared, self.unwritten & !(1 << f));
+        Fields(first, rest.1, true)
+    }
+
+    /// Have CR field `n` in memory hold its own SO. Changes rax and rcx.
+    pub(crate) fn settle_so(&mut self, n: u32) {
+        self.settle(n);
+        self.put_carry();
+        let at = m(RBP, st!(cr) + (n as i32 & 7));
+        self.a.loadz(RAX, at, 1);
+        self.a.mov32(RCX, RAX);
+        self.a.shi(Sh::Shr, false, RCX, SO_OWED.trailing_zeros() as u8);
+        self.a.alum8(Alu::And, RCX, m(RBP, st!(xer_so)));
+        self.a.alu(Alu::Or, false, RAX, RCX);
+        self.a.alui(Alu::And, false, RAX, 15);
+        self.a.store(at, RAX, 1);
+    }
+
+    /// XER[SO] becomes 1 if the register is not 0. Changes rax, rcx and rdx.
+    pub(crate) fn or_so(&mut self, ov: R) {
+        self.a.extu(RDX, ov, 8);
+        self.a.test(false, RDX, RDX);
+        let none = self.a.jcc(Cc::E);
+        self.a.call_to(self.thunks.own_so);
+        self.a.storei8(m(RBP, st!(xer_so)), 1);
+        self.a.here(none);
     }
 
     pub(crate) fn cr_compare_(&mut self, n: u32, signed: bool, wide: bool, a: V, b: V) {
@@ -312,7 +399,9 @@ impl Emit<'_> {
             V::Off(..) => None,
         };
         if let (Some(a), Some(b)) = (operand(a), operand(b)) {
-            self.compared[n as usize & 7] = Some(Compared { signed, wide, a, b });
+            let never = if !signed && b == Operand::Imm(0) { LT } else { 0 };
+            let may = (LT | GT | EQ) & !never;
+            self.compared[n as usize & 7] = Some(Compared { signed, wide, a, b, may });
             self.unwritten |= 1 << (n & 7);
             return;
         }
@@ -322,12 +411,29 @@ impl Emit<'_> {
     }
 }
 
-/// The CR field that the flags of a comparison mean, with XER[SO], in eax. Changes rcx and rdx.
+/// The CR field that the flags of a comparison mean, in eax. Changes rcx and rdx.
 pub fn field_of(a: &mut Asm, signed: bool) {
-    a.movi32(RAX, 8);
-    a.movi32(RCX, 4);
-    a.movi32(RDX, 2);
+    for (r, bit) in [(RAX, LT), (RCX, GT), (RDX, EQ)] {
+        a.movi32(r, u32::from(bit | SO_OWED));
+    }
     a.cmov(if signed { Cc::G } else { Cc::A }, RAX, RCX);
     a.cmov(Cc::E, RAX, RDX);
-    a.alum8(Alu::Or, RAX, m(RBP, st!(xer_so)));
+}
+
+/// Code to be called that has all CR fields hold their own SO, in memory and, field 0 in the low byte, in rax. Changes rcx
+/// and rdx.
+pub fn own_so(a: &mut Asm) {
+    let bytes = |x: u8| u64::from_ne_bytes([x; 8]);
+    a.load(RAX, m(RBP, st!(cr)));
+    a.mov(RCX, RAX);
+    a.shi(Sh::Shr, true, RCX, SO_OWED.trailing_zeros() as u8);
+    a.movi(RDX, bytes(1));
+    a.alu(Alu::And, true, RCX, RDX);
+    a.loadz(RDX, m(RBP, st!(xer_so)), 1);
+    a.imul(RCX, RDX);
+    a.alu(Alu::Or, true, RAX, RCX);
+    a.movi(RCX, bytes(15));
+    a.alu(Alu::And, true, RAX, RCX);
+    a.store(m(RBP, st!(cr)), RAX, 8);
+    a.ret();
 }

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use arch::SO_OWED;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I8, I16, I32, I64};
 use cranelift_codegen::ir::{self, AliasRegion, InstBuilder, MemFlagsData, Type, Value};
@@ -1047,6 +1048,16 @@ impl Lower<'_> {
         }
     }
 
+    /// CR fields as memory holds them, one to a byte, with their own SO; `ones`: a 1 for each.
+    fn own_so(&mut self, v: Value, ones: u64) -> Value {
+        let so = self.f.use_var(self.vars.xer[0]);
+        let owed = self.f.ins().ushr_imm_u(v, i64::from(SO_OWED.trailing_zeros()));
+        let owed = self.f.ins().band_imm_u(owed, ones as i64);
+        let so = self.f.ins().imul(owed, so);
+        let v = self.f.ins().bor(v, so);
+        self.f.ins().band_imm_u(v, (ones * 15) as i64)
+    }
+
     /// Load the variables of `touched` in the entry block.
     pub(super) fn load_variables(&mut self, touched: Regs) {
         let t = touched;
@@ -1071,8 +1082,15 @@ impl Lower<'_> {
                 self.f.def_var(self.vars.xer[k], v);
             }
         }
+        // Fields that stay in memory have to hold their own SO where it may change.
+        if self.written.xer & SO != 0 {
+            let v = self.state_load(I64, st!(cr));
+            let v = self.own_so(v, u64::from_ne_bytes([1; 8]));
+            self.state_store(st!(cr), v);
+        }
         for n in (0..8).filter(|&n| t.cr & Regs::cr_field(n).cr != 0) {
             let v = self.state_load8(st!(cr) + n as i32);
+            let v = self.own_so(v, 1);
             self.def_field(n as usize, Kind::Bits, [v, self.small[0]]);
         }
         self.dirty = Regs::NONE;

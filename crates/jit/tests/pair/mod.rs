@@ -155,6 +155,7 @@ pub fn differences(a: &Cpu, b: &Cpu) -> Vec<String> {
         let mut s = s.clone();
         let v = fpu::FpRegs::fpscr(&s);
         fpu::FpRegs::set_fpscr(&mut s, v);
+        s.settle_so();
         s.engine.fill(0);
         s.dec_expiry = 0;
         s
