@@ -478,6 +478,16 @@ impl Cpu {
         self.shoot_down(holds::TRANSLATED | holds::REAL, None);
     }
 
+    /// Have every processor notice stores to the page at real address `ra` from here on: code is about to be made of it.
+    /// Before its version is read that the code is for.
+    pub fn mark_code(&mut self, ra: u64) {
+        let sh = self.sh.clone();
+        sh.ram.mark_code_and(ra, || {
+            self.tlb.protect(ra);
+            self.shoot_down_writers();
+        });
+    }
+
     fn shoot_down(&mut self, of: u32, what: Option<TlbInvalidate>) {
         if self.sh.vcpus.len() == 1 {
             return;

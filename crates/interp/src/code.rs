@@ -91,10 +91,7 @@ impl CodeCache {
     fn find(&mut self, cpu: &mut Cpu, key: u64, slot: usize) -> Rc<CodePage> {
         let ra = key & !4095;
         // The mark comes before the version is read, and the version before any word.
-        if cpu.sh.ram.mark_code(ra) {
-            cpu.tlb.protect(ra);
-            cpu.shoot_down_writers();
-        }
+        cpu.mark_code(ra);
         let version = cpu.sh.ram.code_version(ra);
         let fresh = match self.pages.get(&key) {
             Some(p) if p.version == version => p.clone(),

@@ -8,7 +8,7 @@
 //! code is used again only when no processor is inside of translated code: [`Common::members`] says who is.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::Options;
@@ -28,8 +28,6 @@ const LOG: usize = 4096;
 /// Translated code that the processors of one partition share: same memory, same model.
 pub struct CodeCache {
     common: Mutex<Common>,
-    /// Processors that mark a page as code and wait for others to notice.
-    pub(crate) marking: AtomicU32,
 }
 
 /// What the lock is for.
@@ -124,7 +122,7 @@ impl CodeCache {
             log: VecDeque::new(),
             logged: 0,
         };
-        Some(Arc::new(CodeCache { common: Mutex::new(common), marking: AtomicU32::new(0) }))
+        Some(Arc::new(CodeCache { common: Mutex::new(common) }))
     }
 
     /// Whoever has it waits for no other processor.

@@ -193,7 +193,7 @@ impl Jit {
                                 e => return e,
                             }
                         }
-                        marked = Some(Self::mark(&shared, cpu, ra & !4095));
+                        marked = Some(Self::mark(cpu, ra & !4095));
                         continue;
                     }
                     Err(Lack::Room) => {
@@ -359,16 +359,10 @@ impl Jit {
 
     /// Mark a page as one of code, before any instruction of it is read: the page, and the version that what is read from
     /// now on belongs to.
-    fn mark(shared: &CodeCache, cpu: &mut Cpu, page: u64) -> (u64, u32) {
+    fn mark(cpu: &mut Cpu, page: u64) -> (u64, u32) {
         // A store that is noticed from here on makes another version.
         let version = cpu.sh.ram.code_version(page);
-        shared.marking.fetch_add(1, Ordering::SeqCst);
-        // Who marked it before this processor may still wait for those who store to it unnoticed.
-        if cpu.sh.ram.mark_code(page) || shared.marking.load(Ordering::SeqCst) > 1 {
-            cpu.tlb.protect(page);
-            cpu.shoot_down_writers();
-        }
-        shared.marking.fetch_sub(1, Ordering::SeqCst);
+        cpu.mark_code(page);
         (page, version)
     }
 

@@ -7,7 +7,7 @@
 //! each other directly: inside a page by a patched jump, across pages behind a check that the TLB still maps the
 //! target's page to the memory it was made from; indirect branches look the target up in a table in the emitted code.
 //!
-//! A page that code was made from is watched as the interpreter's is (`mem::GuestRam::mark_code`): when a store
+//! A page that code was made from is watched as the interpreter's is (`arch::Cpu::mark_code`): when a store
 //! drops it, all its blocks are unlinked before the next one is looked up, and translated code that made the store
 //! leaves right after it.
 //!

@@ -41,6 +41,8 @@ pub struct GuestRam {
     pub(crate) places: Mutex<Places>,
     flags: Box<[AtomicU8]>,
     versions: Box<[AtomicU32]>,
+    /// How many are inside of [`GuestRam::mark_code_and`].
+    marking: AtomicU32,
     /// Pages whose code was dropped, counted, and the newest of them: number of the event and page.
     drops: AtomicU64,
     dropped: Box<[AtomicU64]>,
@@ -113,6 +115,7 @@ impl GuestRam {
             flags: zeroed_u8(pages),
             uses: zeroed_u32(size.div_ceil(HUGE) as usize),
             versions: zeroed_u32(pages),
+            marking: AtomicU32::new(0),
             drops: AtomicU64::new(0),
             dropped: (0..DROPS).map(|_| Default::default()).collect(),
         })
@@ -294,9 +297,19 @@ impl GuestRam {
         self.versions.get((ra >> PAGE_SHIFT) as usize).map_or(0, |v| v.load(Ordering::Acquire))
     }
 
-    /// Note that code is about to be made from the page holding `ra`. True when processors may hold entries that
-    /// let them store to it unnoticed: the caller must have them flushed before it reads the instructions.
-    pub fn mark_code(&self, ra: u64) -> bool {
+    /// Note that code is about to be made from the page holding `ra`, and `flush` when processors may hold entries that let
+    /// them store to it unnoticed: afterwards none does, also where another processor noted it first and still flushes.
+    pub fn mark_code_and(&self, ra: u64, flush: impl FnOnce()) {
+        self.marking.fetch_add(1, Ordering::SeqCst);
+        if self.mark_code(ra) || self.marking.load(Ordering::SeqCst) > 1 {
+            flush();
+        }
+        self.marking.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Note that code is about to be made from the page holding `ra`. True when processors may hold entries that let them
+    /// store to it unnoticed.
+    pub(crate) fn mark_code(&self, ra: u64) -> bool {
         let Some(f) = self.flags.get((ra >> PAGE_SHIFT) as usize) else { return false };
         if f.load(Ordering::Acquire) & page_flag::CODE != 0 {
             return false;
@@ -527,6 +540,21 @@ pub(crate) unsafe fn cas16_host(p: *mut u8, old: u128, new: u128) -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_comes_while_another_marks_a_page_flushes_too() {
+        let m = GuestRam::new(1 << 20).unwrap();
+        assert!(m.allow_quiet_stores(0x3000));
+        let mut flushed = 0;
+        m.mark_code_and(0x3000, || {
+            // The page is marked, but the other's stores may still be unnoticed.
+            m.mark_code_and(0x3000, || flushed += 1);
+            flushed += 1;
+        });
+        assert_eq!(flushed, 2);
+        m.mark_code_and(0x3000, || flushed += 1);
+        assert_eq!(flushed, 2, "nobody has the page any more");
+    }
 
     #[test]
     fn accesses_outside_are_refused() {

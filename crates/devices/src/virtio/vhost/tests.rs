@@ -138,7 +138,7 @@ fn another_program_serves_the_queues() {
         assert_eq!(d.config(TAG_LEN as u64, 4), 1);
         assert_eq!(lock(&heard).features, feature::VERSION_1 | PROTOCOL_FEATURES | 1);
         for n in 0..3 {
-            d.ram.mark_code(BUFFERS);
+            d.ram.mark_code_and(BUFFERS, || ());
             let version = d.ram.code_version(BUFFERS);
             d.offer(1, n, &[(BUFFERS, 8, true)]);
             d.notify(1);
