@@ -115,6 +115,18 @@ pub struct Asm<'a> {
     pub pos: usize,
 }
 
+/// Instructions that do nothing, by length.
+const NOPS: [&[u8]; 8] = [
+    &[],
+    &[0x90],
+    &[0x66, 0x90],
+    &[0x0f, 0x1f, 0x00],
+    &[0x0f, 0x1f, 0x40, 0x00],
+    &[0x0f, 0x1f, 0x44, 0x00, 0x00],
+    &[0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00],
+    &[0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00],
+];
+
 impl Asm<'_> {
     #[inline(always)]
     pub fn b(&mut self, x: u8) {
@@ -478,18 +490,13 @@ impl Asm<'_> {
     }
     /// Instructions that do nothing, until what stands `ahead` bytes further stands at a multiple of `to`, at most 8.
     pub fn align_ahead(&mut self, to: usize, ahead: usize) {
-        const NOPS: [&[u8]; 8] = [
-            &[],
-            &[0x90],
-            &[0x66, 0x90],
-            &[0x0f, 0x1f, 0x00],
-            &[0x0f, 0x1f, 0x40, 0x00],
-            &[0x0f, 0x1f, 0x44, 0x00, 0x00],
-            &[0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00],
-            &[0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00],
-        ];
         let at = self.pos + ahead;
         NOPS[(at.next_multiple_of(to) - at) & 7].iter().for_each(|&x| self.b(x));
+    }
+    /// Nothing instead of a store of a doubleword that was emitted at `at`, off rbp.
+    pub fn nop_over_store(&mut self, at: usize) {
+        let nop = NOPS[if self.buf[at + 2] >> 6 == 1 { 4 } else { 7 }];
+        self.buf[at..at + nop.len()].copy_from_slice(nop);
     }
     /// Point the displacement at `site` to `target`.
     pub fn patch(&mut self, site: usize, target: usize) {

@@ -439,8 +439,12 @@ impl Builder for Emit<'_> {
         }
         self.settle_all();
         let d = self.alloc();
+        // An SO that is owed is 0, as it stands in memory, mostly.
+        self.a.test_m8(m(RBP, st!(xer_so)), 1);
+        let clear = self.a.jcc(Cc::E);
         self.a.call_to(self.thunks.own_so);
-        self.a.mov(d, RAX);
+        self.a.here(clear);
+        self.a.load(d, m(RBP, st!(cr)));
         self.a.bswap(true, d);
         self.a.movi(RAX, 0x0f0f_0f0f_0f0f_0f0f);
         self.a.pext(d, d, RAX);

@@ -113,6 +113,13 @@ pub struct LateOp {
     pub operands: [Option<X>; 3],
 }
 
+/// Half of the product of two general registers: the upper one or the lower one. They have not changed since.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Product {
+    of: (u8, u8),
+    upper: bool,
+}
+
 /// A seldom case of an instruction that host code can still do, emitted behind the block.
 #[derive(Clone, Copy)]
 struct Warm {
@@ -228,6 +235,12 @@ pub struct Emit<'a> {
     pub(crate) a: Asm<'a>,
     pub(crate) mode: Mode,
     pub(crate) thunks: Thunks,
+    /// Where each general register was stored last, if nothing can have looked at it in memory since; 0: nowhere.
+    stored: [usize; 32],
+    /// Halves of products in [`slot::PRODUCTS`].
+    products: [Option<Product>; slot::PRODUCT_COUNT],
+    /// Stores that are in vain if the present instruction is done inline.
+    vain: Vec<usize>,
     /// Displacements of the TLB tables of data and instructions off r15.
     dtables: [i32; 2],
     /// Number of the first exit of this block.
@@ -272,6 +285,77 @@ pub struct Emit<'a> {
     pub cold: usize,
     /// Number of the first counter for backward branches, and where they begin; 0: no counting.
     pub(crate) heat: (usize, u32),
+}
+
+/// Whether host code of `op` only calculates: nothing in it looks at the processor's registers in memory but by
+/// [`Emit::memory`], and it never leaves the block.
+fn quiet(op: isa::Op) -> bool {
+    use isa::Op::*;
+    matches!(
+        op,
+        Addi | Addis
+            | Add
+            | Addc
+            | Adde
+            | Addze
+            | Addme
+            | Addic
+            | AddicRc
+            | Subf
+            | Subfc
+            | Subfe
+            | Subfze
+            | Subfme
+            | Subfic
+            | Neg
+            | Mulld
+            | Mulhd
+            | Mulhdu
+            | Mullw
+            | Mulhw
+            | Mulhwu
+            | Mulli
+            | And
+            | Andc
+            | Andi
+            | Andis
+            | Or
+            | Orc
+            | Ori
+            | Oris
+            | Xor
+            | Xori
+            | Xoris
+            | Nand
+            | Nor
+            | Eqv
+            | Rlwinm
+            | Rlwimi
+            | Rlwnm
+            | Rldicl
+            | Rldicr
+            | Rldic
+            | Rldimi
+            | Rldcl
+            | Rldcr
+            | Sld
+            | Srd
+            | Srad
+            | Sradi
+            | Slw
+            | Srw
+            | Sraw
+            | Srawi
+            | Extsb
+            | Extsh
+            | Extsw
+            | Cntlzd
+            | Cntlzw
+            | Cmp
+            | Cmpi
+            | Cmpl
+            | Cmpli
+    )
 }
 
 /// FPSCR[VE OE UE ZE XE].
@@ -320,6 +404,9 @@ impl<'a> Emit<'a> {
             a: Asm { buf, pos },
             mode: key.mode,
             thunks,
+            stored: [0; 32],
+            vain: Vec::new(),
+            products: [None; slot::PRODUCT_COUNT],
             dtables: [table(key.dmode, mem::Access::Read), table(key.dmode, mem::Access::Write)],
             first_exit,
             l,
@@ -386,8 +473,15 @@ impl<'a> Emit<'a> {
             late: self.late,
         };
         let place = thunk::place(off, self.done, op as u16);
+        self.vain.clear();
         let crossing = i.prefix != 0 && off & 63 == 60;
         let ok = !crossing && (self.straight(op, i) || isa::exec(op, self, i).is_ok()) && !self.failed;
+        let seen = self.l.sites.len() > self.cold_from || self.l.warms.len() > mark.warms;
+        if !ok || seen || !quiet(op) {
+            self.stored = [0; 32];
+        } else {
+            self.vain.drain(..).for_each(|at| self.a.nop_over_store(at));
+        }
         if ok {
             let warm = self.l.warms.len() > mark.warms;
             if (warm || self.l.sites.len() > self.cold_from) && self.cold_sites(mark.sides) {
@@ -437,6 +531,7 @@ impl<'a> Emit<'a> {
             self.x = XRegs::default();
             self.regs = Regs::default();
             self.compared = [None; 8];
+            self.products = [None; slot::PRODUCT_COUNT];
         }
         self.done += 1;
         ok
@@ -895,7 +990,8 @@ impl<'a> Emit<'a> {
         let h = self.alloc();
         if !self.failed {
             self.regs.assign(n, h);
-            self.a.load(h, guest_at(n));
+            let at = self.memory(n);
+            self.a.load(h, at);
         }
         V::Reg(h)
     }
@@ -915,13 +1011,28 @@ impl<'a> Emit<'a> {
             }
         };
         self.move_groups(n, v);
+        self.forget_products(n);
         for c in self.compared.iter_mut() {
             if c.is_some_and(|c| c.a == Operand::Guest(n) || c.b == Operand::Guest(n)) {
                 *c = None;
             }
         }
         self.regs.assign(n, h);
+        if let Some(stored) = self.stored.get_mut(n as usize) {
+            let before = std::mem::replace(stored, self.a.pos);
+            if before != 0 {
+                self.vain.push(before);
+            }
+        }
         self.a.store(guest_at(n), h, 8);
+    }
+
+    /// A guest register in memory, to be read.
+    pub(crate) fn memory(&mut self, n: u8) -> M {
+        if let Some(stored) = self.stored.get_mut(n as usize) {
+            *stored = 0;
+        }
+        guest_at(n)
     }
 
     /// Copy a value to a given register; no flags change.

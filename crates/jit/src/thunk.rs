@@ -80,6 +80,10 @@ pub mod slot {
     pub const JUMPS_USED: usize = 249;
     /// The mode, as in [`KEY`].
     pub const JUMPS_KEY: usize = 250;
+    /// Halves of products that a block asks for later, see `emit::carry`.
+    pub const PRODUCTS: usize = 251;
+    /// How many of them.
+    pub const PRODUCT_COUNT: usize = 8;
 }
 
 /// Displacement off rbp of a byte of [`arch::CpuState`].

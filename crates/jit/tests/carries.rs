@@ -43,6 +43,16 @@ fn chain(r: &mut Rng, len: u64, loud: u64) -> Vec<u32> {
         let t = r.below(8) as u32;
         let w = match r.below(100) {
             n if n < 50 => of(&CHAIN, r),
+            // The other half of a product that was made before, maybe.
+            n if n < 60 && !code.is_empty() => match code[r.below(code.len() as u64) as usize] {
+                w if w & !(0x7fff << 11) == 31 << 26 | 233 << 1 => {
+                    w & !(31 << 21) & !0x7ff | t << 21 | 9 << 1
+                }
+                w if w & !(0x7fff << 11) == 31 << 26 | 9 << 1 => {
+                    w & !(31 << 21) & !0x7ff | t << 21 | 233 << 1
+                }
+                w => w,
+            },
             n if n < 80 => of(&QUIET, r),
             n if n < 80 + loud => match r.below(12) {
                 // ld and std, some of which fault; mfxer and mtxer; a branch over the next instruction

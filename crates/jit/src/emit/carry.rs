@@ -4,15 +4,21 @@
 //! nothing changes the host's flags, the carry from one to the next stays in CF; it is stored before the first
 //! instruction that may change them or look. CA32 is not made at all where another carry follows before anybody can
 //! see it: at a memory access, at the end of the block, in whatever reads the XER.
+//!
+//! The halves of the products that are summed come from one multiplication.
 
 use isa::{CarryIn, Insn, Op};
 
-use super::{Emit, V, guest_at, st};
+use super::{Emit, Product, V, st};
 use crate::MOST;
 use crate::asm::{Alu, Cc, R, RAX, RBP, RCX, RDX, Sh, m};
+use crate::thunk::{engine, slot};
 
 /// Instructions looked at for the next carry.
 const AHEAD: u32 = 16;
+
+/// Instructions looked at for the other half of a product.
+const PARTNER: u32 = 40;
 
 /// Whether `op` writes CA and CA32, both, whatever happens.
 fn carries(op: Op) -> bool {
@@ -80,9 +86,24 @@ impl Emit<'_> {
     /// memory, where the chains' many registers mostly are. False: not one of them.
     pub(super) fn straight(&mut self, op: Op, i: Insn) -> bool {
         use Op::*;
-        if matches!(op, Mulld | Mulhdu) && self.carry_in_flag {
-            self.multiply(op, i);
-            return true;
+        if matches!(op, Mulld | Mulhdu) && self.bmi2 && !i.oe() && !i.rc() {
+            let (t, of, upper) = (i.rt() as u8 & 31, (i.ra() as u8, i.rb() as u8), op == Mulhdu);
+            if let Some(k) = self.products.iter().position(|&p| p == Some(Product { of, upper })) {
+                self.products[k] = None;
+                let d = self.alloc();
+                self.a.load(d, engine(slot::PRODUCTS + k));
+                self.set_guest(t, V::Reg(d));
+                return true;
+            }
+            let other = Product { of, upper: !upper };
+            let place = self.products.iter().position(Option::is_none).filter(|_| self.wants(t, other));
+            if place.is_some() || self.carry_in_flag {
+                self.multiply(i, upper, place);
+                if let Some(k) = place {
+                    self.products[k] = Some(other);
+                }
+                return true;
+            }
         }
         if !self.chain {
             return false;
@@ -128,8 +149,42 @@ impl Emit<'_> {
         true
     }
 
-    /// A product, with the flags left alone.
-    fn multiply(&mut self, op: Op, i: Insn) {
+    /// Whether the other half of a product is asked for later in the block, after this half has gone to `t`. Mistakes only cost
+    /// time.
+    fn wants(&self, t: u8, other: Product) -> bool {
+        let (a, b) = other.of;
+        let code =
+            31 << 26 | u32::from(a) << 16 | u32::from(b) << 11 | if other.upper { 9 } else { 233 } << 1;
+        let mut new = t;
+        for n in 0..PARTNER {
+            let at = self.off + self.len + 4 * n;
+            let Some(w) = self.word(at).filter(|_| self.done + n + 1 < MOST) else { return false };
+            if new == a || new == b {
+                return false;
+            }
+            if w & !(31 << 21) == code {
+                return true;
+            }
+            new = match w >> 26 {
+                1 | 17..=19 => return false,
+                // Of what stands here the register is no result.
+                10 | 11 | 16 | 36..=39 | 44 | 45 | 47 | 52..=55 | 60..=63 => 32,
+                20..=30 => (w >> 16 & 31) as u8,
+                _ => (w >> 21 & 31) as u8,
+            };
+        }
+        false
+    }
+
+    /// General register `n` changes.
+    pub(super) fn forget_products(&mut self, n: u8) {
+        for p in self.products.iter_mut().filter(|p| p.is_some_and(|p| p.of.0 == n || p.of.1 == n)) {
+            *p = None;
+        }
+    }
+
+    /// A product's upper or lower half, with the flags left alone; the other goes to `place`.
+    fn multiply(&mut self, i: Insn, upper: bool, place: Option<usize>) {
         let (x, y) = match (self.source(i.ra() as u8), self.source(i.rb() as u8)) {
             // One of them had better be there next time.
             (x @ Source::Memory(_), Source::Memory(b)) => {
@@ -142,7 +197,14 @@ impl Emit<'_> {
         };
         let d = self.alloc();
         self.take(RDX, x);
-        self.a.mulx(if op == Op::Mulld { RAX } else { d }, d, y);
+        match place {
+            None if upper => self.a.mulx(d, d, y),
+            _ if upper => self.a.mulx(d, RAX, y),
+            _ => self.a.mulx(RAX, d, y),
+        }
+        if let Some(k) = place {
+            self.a.store(engine(slot::PRODUCTS + k), RAX, 8);
+        }
         self.set_guest(i.rt() as u8 & 31, V::Reg(d));
     }
 
@@ -153,7 +215,10 @@ impl Emit<'_> {
     fn take(&mut self, d: R, x: Source) {
         match x {
             Source::Host(r) => self.a.mov(d, r),
-            Source::Memory(n) => self.a.load(d, guest_at(n)),
+            Source::Memory(n) => {
+                let at = self.memory(n);
+                self.a.load(d, at);
+            }
             Source::Imm(n) => self.a.movi(d, n as i64 as u64),
         }
     }
@@ -161,7 +226,10 @@ impl Emit<'_> {
     fn operate(&mut self, op: Alu, d: R, y: Source) {
         match y {
             Source::Host(r) => self.a.alu(op, true, d, r),
-            Source::Memory(n) => self.a.alum(op, true, d, guest_at(n)),
+            Source::Memory(n) => {
+                let at = self.memory(n);
+                self.a.alum(op, true, d, at);
+            }
             Source::Imm(n) => self.a.alui(op, true, d, n),
         }
     }

@@ -3,7 +3,7 @@
 use arch::SO_OWED;
 use isa::Rel;
 
-use super::{C, Compared, Cond, EQ, Emit, Fields, GT, LT, Operand, V, guest_at, st};
+use super::{C, Compared, Cond, EQ, Emit, Fields, GT, LT, Operand, V, st};
 use crate::asm::{Alu, Asm, Cc, M, R, RAX, RBP, RCX, RDX, Sh, m};
 
 impl Emit<'_> {
@@ -258,14 +258,20 @@ impl Emit<'_> {
     fn compare_again(&mut self, x: Compared, ra: Option<R>, rb: Option<R>) {
         let ra = ra.unwrap_or_else(|| {
             match x.a {
-                Operand::Guest(g) => self.a.load(RAX, guest_at(g)),
+                Operand::Guest(g) => {
+                    let at = self.memory(g);
+                    self.a.load(RAX, at);
+                }
                 Operand::Imm(n) => self.a.movi(RAX, n),
             }
             RAX
         });
         match (x.b, rb) {
             (_, Some(rb)) => self.a.alu(Alu::Cmp, x.wide, ra, rb),
-            (Operand::Guest(g), _) => self.a.alum(Alu::Cmp, x.wide, ra, guest_at(g)),
+            (Operand::Guest(g), _) => {
+                let at = self.memory(g);
+                self.a.alum(Alu::Cmp, x.wide, ra, at);
+            }
             (Operand::Imm(0), _) => self.a.test(x.wide, ra, ra),
             (Operand::Imm(n), _) if !x.wide => self.a.alui(Alu::Cmp, false, ra, n as i32),
             (Operand::Imm(n), _) if n as i32 as i64 as u64 == n => {
@@ -420,8 +426,7 @@ pub fn field_of(a: &mut Asm, signed: bool) {
     a.cmov(Cc::E, RAX, RDX);
 }
 
-/// Code to be called that has all CR fields hold their own SO, in memory and, field 0 in the low byte, in rax. Changes rcx
-/// and rdx.
+/// Code to be called that has all CR fields in memory hold their own SO. Changes rax, rcx and rdx.
 pub fn own_so(a: &mut Asm) {
     let bytes = |x: u8| u64::from_ne_bytes([x; 8]);
     a.load(RAX, m(RBP, st!(cr)));
