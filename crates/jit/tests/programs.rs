@@ -210,6 +210,23 @@ fn code_that_writes_itself_is_seen() {
 }
 
 #[test]
+fn a_page_that_is_stored_to_and_becomes_code_is_watched() {
+    // stw r4,0(r1); isync; bl to where it was stored; addi r4,r4,1; bdnz to the first; sc
+    let (at, callee) = (0x1_0000u64, 0x2_0100u64);
+    let mut p = Pair::new("power9", false);
+    let mut code = constant(1, callee as u32).to_vec();
+    // Stores before it is code: stw r4,16(r1); bdnz
+    code.extend([addi(7, 0, 5), 0x7ce9_03a6, 0x9081_0010, 0x4200_fffc, addi(7, 0, 20), 0x7ce9_03a6]);
+    code.extend(constant(4, addi(5, 5, 100)));
+    let top = at + 4 * code.len() as u64;
+    code.extend([0x9081_0000, 0x4c00_012c, branch(top + 8, callee, true), addi(4, 4, 1), 0x4200_fff0, SC1]);
+    p.load(at, &code);
+    p.both(|c| word(c, callee + 4, 0x4e80_0020, false));
+    agree(&mut p, "calls");
+    assert_eq!(p.b.st.gpr[5], 20 * 100 + 19 * 20 / 2);
+}
+
+#[test]
 fn a_result_that_an_enabled_exception_suppresses_leaves_its_register_whole() {
     // The rare case of the first instruction of each pair writes nothing; the second reads what was there.
     for (name, code) in [
