@@ -65,8 +65,8 @@ fn is_empty(tag: u64, index: usize) -> bool {
     tag == NO_PAGE || (tag == 0 && index != 0)
 }
 
-/// log2 of the entries of one table.
-pub const TLB_BITS: u32 = 14;
+/// log2 of the entries of one table: 256 MiB of pages. Memory of the host is only there for what was used of it.
+pub const TLB_BITS: u32 = 16;
 const SIZE: usize = 1 << TLB_BITS;
 const MASK: u64 = !(PAGE_SIZE - 1);
 const KINDS: usize = 3;
@@ -101,19 +101,19 @@ pub struct Tlb {
 #[derive(Default)]
 struct Log {
     /// `access * SIZE + index` of each.
-    slots: Vec<u16>,
+    slots: Vec<u32>,
     /// There were more than the list takes: every entry has to be looked at.
     over: bool,
 }
 
-/// Most entries of a log.
-const LOG: usize = 8192;
+/// Most entries of a log: to look at every entry of the tables costs more.
+const LOG: usize = SIZE / 2;
 
 impl Log {
     #[inline]
     fn note(&mut self, access: usize, index: usize) {
         if !self.over {
-            self.slots.push((access * SIZE + index) as u16);
+            self.slots.push((access * SIZE + index) as u32);
         }
     }
 
@@ -130,7 +130,7 @@ impl Log {
         self.slots.clear();
         for (n, e) in tables.as_flattened().iter().enumerate() {
             if !is_empty(e.tag, n % SIZE) && (e.tag >> 62 == 0) == low {
-                self.slots.push(n as u16);
+                self.slots.push(n as u32);
             }
         }
         if self.slots.len() > LOG / 2 {
