@@ -214,6 +214,8 @@ pub struct Lists {
     chills: Vec<(usize, usize)>,
     sides: Vec<Side>,
     fields: Vec<(u8, Compared)>,
+    /// Stores that are in vain if the present instruction is done inline.
+    vain: Vec<usize>,
     stubs: Vec<Stub>,
     /// Counters used.
     pub counted: usize,
@@ -239,8 +241,6 @@ pub struct Emit<'a> {
     stored: [usize; 32],
     /// Halves of products in [`slot::PRODUCTS`].
     products: [Option<Product>; slot::PRODUCT_COUNT],
-    /// Stores that are in vain if the present instruction is done inline.
-    vain: Vec<usize>,
     /// Displacements of the TLB tables of data and instructions off r15.
     dtables: [i32; 2],
     /// Number of the first exit of this block.
@@ -405,7 +405,6 @@ impl<'a> Emit<'a> {
             mode: key.mode,
             thunks,
             stored: [0; 32],
-            vain: Vec::new(),
             products: [None; slot::PRODUCT_COUNT],
             dtables: [table(key.dmode, mem::Access::Read), table(key.dmode, mem::Access::Write)],
             first_exit,
@@ -473,14 +472,14 @@ impl<'a> Emit<'a> {
             late: self.late,
         };
         let place = thunk::place(off, self.done, op as u16);
-        self.vain.clear();
+        self.l.vain.clear();
         let crossing = i.prefix != 0 && off & 63 == 60;
         let ok = !crossing && (self.straight(op, i) || isa::exec(op, self, i).is_ok()) && !self.failed;
         let seen = self.l.sites.len() > self.cold_from || self.l.warms.len() > mark.warms;
         if !ok || seen || !quiet(op) {
             self.stored = [0; 32];
         } else {
-            self.vain.drain(..).for_each(|at| self.a.nop_over_store(at));
+            self.l.vain.drain(..).for_each(|at| self.a.nop_over_store(at));
         }
         if ok {
             let warm = self.l.warms.len() > mark.warms;
@@ -1021,7 +1020,7 @@ impl<'a> Emit<'a> {
         if let Some(stored) = self.stored.get_mut(n as usize) {
             let before = std::mem::replace(stored, self.a.pos);
             if before != 0 {
-                self.vain.push(before);
+                self.l.vain.push(before);
             }
         }
         self.a.store(guest_at(n), h, 8);

@@ -2,7 +2,7 @@
 
 mod pair;
 
-use arch::{Cpu, CpuState, Exit, Fault, Vector, msr};
+use arch::{Cpu, Exit, msr};
 use interp::One;
 use isa::Op::{self, *};
 use isa::{Insn, Level};
@@ -76,15 +76,7 @@ fn numbers(p: &mut Pair, r: &mut Rng, wide: bool) {
     let seed = r.next();
     p.both(|c| {
         let mut r = Rng(seed);
-        c.sh.ram.fill(0, pair::SIZE, 0).unwrap();
-        for v in (0x100..0x1000).step_by(0x20) {
-            pair::word(c, v, SC1, true);
-        }
-        let (level, pvr) = (c.st.level, c.st.pvr);
-        c.st = CpuState::new(level, pvr, 0);
-        c.tlb.flush();
-        c.retired = 0;
-        c.fault = Fault::plain(Vector::Program);
+        pair::renew(c);
         for n in 0..8 {
             c.st.gpr[n] = match r.below(6) {
                 0 => 0,

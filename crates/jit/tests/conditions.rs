@@ -3,7 +3,7 @@
 
 mod pair;
 
-use arch::{CpuState, Fault, Vector, msr};
+use arch::msr;
 use isa::Insn;
 use isa::Op::{self, *};
 use pair::{Pair, Rng, SC1};
@@ -63,15 +63,7 @@ fn numbers(p: &mut Pair, r: &mut Rng, at: u64, len: u64, wide: bool) {
     let seed = r.next();
     p.both(|c| {
         let mut r = Rng(seed);
-        c.sh.ram.fill(0, pair::SIZE, 0).unwrap();
-        for v in (0x100..0x1000).step_by(0x20) {
-            pair::word(c, v, SC1, true);
-        }
-        let (level, pvr) = (c.st.level, c.st.pvr);
-        c.st = CpuState::new(level, pvr, 0);
-        c.tlb.flush();
-        c.retired = 0;
-        c.fault = Fault::plain(Vector::Program);
+        pair::renew(c);
         for n in 0..4 {
             c.st.gpr[n] = [0, 1, u64::MAX, 1 << 63, i64::MAX as u64, 0xffff_ffff, 1 << 31, 0x7fff_ffff]
                 [r.below(8) as usize];

@@ -197,6 +197,19 @@ pub fn differences(a: &Cpu, b: &Cpu) -> Vec<String> {
     d
 }
 
+/// A processor as at its start, interrupts that end the run, and zeroes in the rest of memory.
+pub fn renew(c: &mut Cpu) {
+    c.sh.ram.fill(0, SIZE, 0).unwrap();
+    for v in (0x100..0x1000).step_by(0x20) {
+        word(c, v, SC1, true);
+    }
+    let (level, pvr) = (c.st.level, c.st.pvr);
+    c.st = CpuState::new(level, pvr, 0);
+    c.tlb.flush();
+    c.retired = 0;
+    c.fault = arch::Fault::plain(arch::Vector::Program);
+}
+
 /// Random numbers, always the same for a seed.
 pub struct Rng(pub u64);
 
