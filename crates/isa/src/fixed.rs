@@ -913,6 +913,10 @@ fn rotate64<B: Builder>(b: &mut B, i: Insn, m: u64) -> R<B> {
         b.op2i(Op2::Shl, s, sh)
     } else if m == u64::MAX >> (64 - sh) {
         b.op2i(Op2::Shr, s, 64 - sh)
+    } else if m & !(u64::MAX << sh) == 0 && m <= 0xffff_ffff << sh {
+        // clrlsldi of half a register or less: a small mask
+        let v = b.op2i(Op2::And, s, m >> sh);
+        b.op2i(Op2::Shl, v, sh)
     } else {
         let v = b.op2i(Op2::Rotl, s, sh);
         if m == u64::MAX { v } else { b.op2i(Op2::And, v, m) }

@@ -206,7 +206,13 @@ impl Builder for Lower<'_> {
                 self.divisible(false, false, b);
                 self.word(a, b, false, |s, x, y| s.f.ins().urem(x, y))
             }
-            Op2::And => self.f.ins().band(a, b),
+            Op2::And => match self.known(b) {
+                // Moves of the host; as masks they would be constants in memory, or take another instruction.
+                Some(0xff) => self.ext(I8, a, false),
+                Some(0xffff) => self.ext(I16, a, false),
+                Some(0xffff_ffff) => self.ext(I32, a, false),
+                _ => self.f.ins().band(a, b),
+            },
             Op2::Or => self.f.ins().bor(a, b),
             Op2::Xor => self.f.ins().bxor(a, b),
             Op2::Andc => {
