@@ -397,6 +397,7 @@ impl Builder for Lower<'_> {
     }
     fn set_ca(&mut self, ca: C, ca32: C) {
         let (x, y) = (self.number(ca), self.number(ca32));
+        let y = self.f.ins().ishl_imm_u(y, 32);
         self.xer_write(2, x);
         self.xer_write(4, y);
     }
@@ -405,10 +406,9 @@ impl Builder for Lower<'_> {
         if ca {
             let x = self.f.ins().bxor(a, b);
             let x = self.f.ins().bxor(x, s);
-            let x = self.f.ins().ushr_imm_u(x, 32);
-            let c32 = self.f.ins().band_imm_u(x, 1);
-            self.xer_write(2, if self.mode.sf { carry } else { c32 });
-            self.xer_write(4, c32);
+            let carry = if self.mode.sf { carry } else { self.ca32(x) };
+            self.xer_write(2, carry);
+            self.xer_write(4, x);
         }
         if ov {
             let x = self.f.ins().bxor(a, s);
@@ -455,12 +455,25 @@ impl Builder for Lower<'_> {
                 return Ok(self.f.ins().uextend(I64, w));
             }
         }
-        let v = self.f.ins().load(ty, flags, at, d);
-        let v = if self.swaps(acc) { self.f.ins().bswap(v) } else { v };
+        if self.swaps(acc) {
+            let v = self.f.ins().load(ty, flags, at, d);
+            let v = self.f.ins().bswap(v);
+            return Ok(match (acc.size, acc.signed) {
+                (8, _) => v,
+                (_, true) => self.f.ins().sextend(I64, v),
+                (_, false) => self.f.ins().uextend(I64, v),
+            });
+        }
+        // The host extends as it loads: who wants part of that need not extend it again.
+        let i = self.f.ins();
         Ok(match (acc.size, acc.signed) {
-            (8, _) => v,
-            (_, true) => self.f.ins().sextend(I64, v),
-            (_, false) => self.f.ins().uextend(I64, v),
+            (1, true) => i.sload8(I64, flags, at, d),
+            (1, false) => i.uload8(I64, flags, at, d),
+            (2, true) => i.sload16(I64, flags, at, d),
+            (2, false) => i.uload16(I64, flags, at, d),
+            (4, true) => i.sload32(flags, at, d),
+            (4, false) => i.uload32(flags, at, d),
+            _ => i.load(I64, flags, at, d),
         })
     }
     fn store(&mut self, ea: Value, v: Value, acc: Acc) -> Result<(), ()> {

@@ -49,7 +49,7 @@ pub struct Vars {
     pub ctr: Variable,
     /// CR fields.
     pub cr: [CrVars; 8],
-    /// SO, OV, CA, OV32, CA32.
+    /// SO, OV, CA, OV32; and a doubleword whose bit 32, counted from the right, is CA32 ([`Lower::ca32`]).
     pub xer: [Variable; 5],
     /// Doublewords 0 of the VSRs, as doubles.
     pub fpr: [Variable; 64],
@@ -471,10 +471,18 @@ impl Lower<'_> {
             let bit = [SO, OV, CA, OV, CA][k];
             if d.xer & bit != 0 {
                 let v = self.f.use_var(self.vars.xer[k]);
+                let v = if k == 4 { self.ca32(v) } else { v };
                 self.state_store8(at, v);
             }
         }
         self.leave_fp();
+    }
+
+    /// CA32 of what its variable holds: of the exclusive or of a sum and what was added, whose bits are the carries into
+    /// each place. Most are never looked at.
+    pub(super) fn ca32(&mut self, v: Value) -> Value {
+        let v = self.f.ins().ushr_imm_u(v, 32);
+        self.f.ins().band_imm_u(v, 1)
     }
 
     /// In a cold block of its own: have this instruction carried out by tier 1.
@@ -1073,12 +1081,13 @@ impl Lower<'_> {
             let v = self.state_load(I64, st!(ctr));
             self.f.def_var(self.vars.ctr, v);
         }
-        let used = t.xer != 0 || t.cr != 0;
         for (k, at) in
             [st!(xer_so), st!(xer_ov), st!(xer_ca), st!(xer_ov32), st!(xer_ca32)].into_iter().enumerate()
         {
-            if used {
+            let bit = [SO, OV, CA, OV, CA][k];
+            if t.xer & bit != 0 || bit == SO && t.cr != 0 {
                 let v = self.state_load8(at);
+                let v = if k == 4 { self.f.ins().ishl_imm_u(v, 32) } else { v };
                 self.f.def_var(self.vars.xer[k], v);
             }
         }
