@@ -105,6 +105,9 @@ impl Compiler {
                 }
                 continue;
             };
+            if let Some(at) = page.entry(&region).filter(|_| !r.all && !r.ticket.moved) {
+                return Err(Refusal::Entry(at));
+            }
             if region.carries() && !r.all {
                 return Err(Refusal::Carries);
             }

@@ -50,11 +50,22 @@ struct Installed {
     tier1: usize,
     grouped: bool,
     inner: bool,
+    moved: bool,
     /// The one that takes its place was asked for.
     asked: bool,
     targets: Targets,
     /// Real addresses of the other pages that it was made from.
     others: [Option<u64>; SLOTS],
+}
+
+/// How a region is to be made: parts of a [`Ticket`].
+#[derive(Clone, Copy)]
+struct How {
+    grouped: bool,
+    inner: bool,
+    moved: bool,
+    rounds: u32,
+    targets: Targets,
 }
 
 /// Everything about regions that an engine keeps.
@@ -149,7 +160,7 @@ impl Jit {
     pub(crate) fn ask_for_region(&mut self, c: &mut Common, cpu: &mut Cpu, n: u32, ra: u64, key: Key) {
         let block = block_key(ra, key);
         let ea = cpu.st.nia;
-        let (mut grouped, mut inner) = (true, true);
+        let (mut grouped, mut inner, mut moved) = (true, true, false);
         let mut targets = Targets::default();
         // If the loop calls through the count register, that may still hold the address.
         targets.add(cpu.st.ctr.wrapping_sub(ea & !4095) as i64);
@@ -177,6 +188,7 @@ impl Jit {
                 }
                 let was = i.grouped;
                 inner = i.inner && !short;
+                moved = i.moved;
                 // A short inner loop's is good enough until that of the loop round it is there.
                 if !short {
                     self.retire_region(c, n, block);
@@ -190,7 +202,8 @@ impl Jit {
             }
             Some(_) => return,
         }
-        self.request_region(c, cpu, ra, ea, key, (grouped, inner, ROUNDS, targets), &[]);
+        let how = How { grouped, inner, moved, rounds: ROUNDS, targets };
+        self.request_region(c, cpu, ra, ea, key, how, &[]);
         if c.tier2.as_ref().is_some_and(|t| t.options.all || t.options.wait) {
             self.take_regions(c, cpu);
         }
@@ -205,10 +218,11 @@ impl Jit {
         ra: u64,
         ea: u64,
         key: Key,
-        (grouped, inner, rounds, targets): (bool, bool, u32, Targets),
+        how: How,
         called: &[i32],
     ) {
         let block = block_key(ra, key);
+        let How { grouped, inner, moved, rounds, targets } = how;
         let Some(t) = &mut c.tier2 else { return };
         // No number comes twice: windows of one region would be taken for another's.
         if t.asked >= PENDING || t.number == i32::MAX as u32 {
@@ -260,7 +274,7 @@ impl Jit {
         let request = Request {
             number: t.number,
             link: cpu.link.clone(),
-            ticket: Ticket { block, page, version, others, key, ea, grouped, inner, rounds, targets },
+            ticket: Ticket { block, page, version, others, key, ea, grouped, inner, moved, rounds, targets },
             head: HOME + (ra & 4095) as u32,
             key,
             words,
@@ -337,8 +351,19 @@ impl Jit {
             Err(Refusal::More(called)) => {
                 t.give_up(ticket.block, false);
                 let ra = ticket.page | ticket.block & 4095;
-                let how = (ticket.grouped, ticket.inner, ticket.rounds.saturating_sub(1), ticket.targets);
+                let Ticket { grouped, inner, moved, rounds, targets, .. } = ticket;
+                let how = How { grouped, inner, moved, rounds: rounds.saturating_sub(1), targets };
                 self.request_region(c, cpu, ra, ticket.ea, ticket.key, how, &called);
+            }
+            Err(Refusal::Entry(off)) => {
+                t.give_up(ticket.block, true);
+                let (ra, ea) = [ticket.page, ticket.ea & !4095].map(|at| at | u64::from(off) & 4095).into();
+                let block = block_key(ra, ticket.key);
+                if !t.states.contains_key(&block) && c.cache.find(block).is_some() {
+                    let Ticket { grouped, inner, targets, .. } = ticket;
+                    let how = How { grouped, inner, moved: true, rounds: ROUNDS, targets };
+                    self.request_region(c, cpu, ra, ea, ticket.key, how, &[]);
+                }
             }
             Err(why) => {
                 tracing::trace!(?why, ea = ticket.ea, "no region");
@@ -361,6 +386,7 @@ impl Jit {
             tier1,
             grouped: ticket.grouped,
             inner: made.inner,
+            moved: ticket.moved,
             asked: false,
             targets: ticket.targets,
             others,

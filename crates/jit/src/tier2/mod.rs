@@ -66,6 +66,8 @@ pub enum Refusal {
     Compiler,
     /// Mostly chains of carries, which tier 1 keeps in the host's flag.
     Carries,
+    /// The loop is entered at this offset: its region had better begin there.
+    Entry(u32),
     /// Functions in these pages are called, counted from the head's.
     More(Vec<i32>),
 }
@@ -121,6 +123,8 @@ pub struct Ticket {
     pub grouped: bool,
     /// Only the innermost loop.
     pub inner: bool,
+    /// The head is where the loop is entered, not where it turns back to.
+    pub moved: bool,
     /// How often more pages may still be asked for.
     pub rounds: u32,
     /// Where branches to the count register may go.

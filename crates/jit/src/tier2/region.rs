@@ -17,6 +17,9 @@ const MOST_BLOCKS: usize = 128;
 /// Most instructions looked at.
 const MOST_INSTRUCTIONS: usize = 1000;
 
+/// Most instructions of a block looked at outside of a loop.
+const MOST_STRAIGHT: usize = 200;
+
 /// Most instructions of a region.
 pub const MOST: usize = 400;
 
@@ -472,6 +475,42 @@ impl Page<'_> {
         Some(r)
     }
 
+    /// Where code outside of the loop `r` enters it, when that is one place and not the head: a loop that is entered at its
+    /// condition. The head's code would be entered one turn late each time.
+    pub fn entry(&self, r: &Region) -> Option<u32> {
+        let turns = r.turns.iter().filter(|t| t.1 == r.head);
+        let last = turns.filter_map(|t| r.blocks.get(&t.0)?.items.last()).map(|i| i.off).max();
+        let last = last.filter(|&n| n > r.head)?;
+        let inside: BTreeSet<u32> = r.blocks.values().flat_map(|b| &b.items).map(|i| i.off).collect();
+        let mut entries = BTreeSet::new();
+        let begun = self.begun?;
+        let starts = begun.iter().enumerate().filter(|b| *b.1).map(|b| 4 * b.0 as u32);
+        for from in starts.filter(|off| !inside.contains(off)) {
+            let mut at = Some(from);
+            for _ in 0..MOST_STRAIGHT {
+                let Some(off) = at.filter(|&off| self.knows(off)) else { break };
+                if inside.contains(&off) {
+                    entries.insert(off);
+                    break;
+                }
+                let i = self.item(off);
+                if self.stops(&i) {
+                    break;
+                }
+                at = self.places.after(off, i.insn.len() as i64);
+                if let Some(to) = self.branch(&i).filter(|_| !i.insn.lk()) {
+                    // Where nobody went so far is no way in.
+                    let taken = |&t: &u32| Some(t) != at && begun[t as usize / 4] && inside.contains(&t);
+                    entries.extend(to.iter().copied().filter(taken));
+                    at = at.filter(|n| to.contains(n));
+                }
+            }
+        }
+        let mut entries = entries.range(r.head..=last);
+        let &first = entries.next().filter(|&&n| n > r.head && n / 4096 == r.head / 4096)?;
+        entries.next().is_none().then_some(first)
+    }
+
     fn registers(&self, r: &mut Region) {
         for b in r.blocks.values_mut() {
             for i in &b.items {
@@ -567,8 +606,12 @@ mod tests {
     ];
 
     fn with_page(begun: &[u32], narrow: bool, check: impl Fn(&Page)) {
+        with_code(&CODE, begun, narrow, check);
+    }
+
+    fn with_code(code: &[(u32, u32)], begun: &[u32], narrow: bool, check: impl Fn(&Page)) {
         let mut bytes = [0; SPAN as usize];
-        for (at, w) in CODE {
+        for &(at, w) in code {
             let at = (HOME + at) as usize;
             bytes[at..at + 4].copy_from_slice(&w.to_le_bytes());
         }
@@ -611,6 +654,38 @@ mod tests {
             assert_eq!(r.blocks[&(HOME + 0x4c)].next, [HOME + 4]);
             assert_eq!(r.turns, BTreeSet::from([(HOME + 4, HOME)]), "calls and returns do not go round");
         });
+    }
+
+    /// cmpdi r4,0; beq L; b C; H: addi r3,r3,1; C: cmpwi r3,0; bne H; L: blr.
+    const ROTATED: [(u32, u32); 7] = [
+        (0, 0x2c24_0000),
+        (4, 0x4182_0014),
+        (8, 0x4800_0008),
+        (0xc, 0x3863_0001),
+        (0x10, 0x2c03_0000),
+        (0x14, 0x4082_fff8),
+        (0x18, 0x4e80_0020),
+    ];
+
+    #[test]
+    fn a_loop_begins_where_it_is_entered() {
+        let entry = |begun: &[u32], expected: Option<u32>| {
+            with_code(&ROTATED, begun, false, |p| {
+                let r = p.region(HOME + 0xc, false, false).expect("a loop");
+                assert_eq!(offsets(&r), [0xc]);
+                assert_eq!(p.entry(&r), expected.map(|n| HOME + n));
+            });
+        };
+        entry(&[0, 0xc, 0x10, 0x18], Some(0x10));
+        with_code(&ROTATED, &[0, 0xc, 0x10, 0x18], false, |p| {
+            let r = p.region(HOME + 0x10, false, false).expect("the same loop");
+            assert_eq!(offsets(&r), [0xc, 0x10]);
+            assert_eq!(p.entry(&r), None);
+        });
+        // It is not known how.
+        entry(&[0xc, 0x10], None);
+        // Code before runs into the head.
+        entry(&[0, 8, 0xc], None);
     }
 
     #[test]
