@@ -7,6 +7,7 @@
 
 mod freeze;
 mod host;
+mod huge;
 mod pieces;
 mod ram;
 mod share;

@@ -4,6 +4,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
+use crate::huge::{HUGE, HugePages};
 use crate::share::Places;
 
 /// log2 of the host-side management page: flags, code tracking and TLB entries use 4 KiB.
@@ -46,15 +47,8 @@ pub struct GuestRam {
     /// Pages whose code was dropped, counted, and the newest of them: number of the event and page.
     drops: AtomicU64,
     dropped: Box<[AtomicU64]>,
-    /// How often pages of each [`HUGE`] piece were asked for, up to [`BUSY`].
-    uses: Box<[AtomicU32]>,
+    pub(crate) huge: HugePages,
 }
-
-/// Size of the host's huge pages.
-const HUGE: u64 = 2 << 20;
-
-/// A piece of [`HUGE`] bytes whose pages were asked for this often is given a huge page of the host.
-const BUSY: u32 = 1000;
 
 /// Newest dropped pages remembered.
 const DROPS: u64 = 1024;
@@ -66,7 +60,7 @@ unsafe impl Send for GuestRam {}
 unsafe impl Sync for GuestRam {}
 
 /// Unmapped space kept before and after guest memory; also the alignment of its start (host huge pages).
-const GUARD: usize = 2 << 20;
+const GUARD: usize = HUGE as usize;
 
 impl GuestRam {
     /// Reserve and map `size` bytes (rounded up to 64 KiB) of zeroed guest memory.
@@ -113,7 +107,8 @@ impl GuestRam {
             fd,
             places: Mutex::default(),
             flags: zeroed_u8(pages),
-            uses: zeroed_u32(size.div_ceil(HUGE) as usize),
+            // SAFETY: `drop` stops it before the mapping goes.
+            huge: unsafe { HugePages::new(base, size) },
             versions: zeroed_u32(pages),
             marking: AtomicU32::new(0),
             drops: AtomicU64::new(0),
@@ -147,33 +142,6 @@ impl GuestRam {
     #[inline]
     pub(crate) fn page(&self, ra: u64) -> Option<*mut u8> {
         self.at(ra & !(PAGE_SIZE - 1), PAGE_SIZE).ok()
-    }
-
-    /// A page of a TLB is about to be the one at real address `ra`. Where much is used, have the host map it at once
-    /// and with a huge page: its own page tables are walked often otherwise, twice over in a virtual machine. (Hosts
-    /// mostly give no huge pages to shared memory by themselves.)
-    #[inline]
-    pub(crate) fn note_use(&self, ra: u64) {
-        if let Some(n) = self.uses.get((ra / HUGE) as usize)
-            && n.load(Ordering::Relaxed) < BUSY
-            && n.fetch_add(1, Ordering::Relaxed) + 1 == BUSY
-        {
-            self.make_huge(ra & !(HUGE - 1));
-        }
-    }
-
-    /// The piece of [`HUGE`] bytes that begins with a page has to be busy anew to be given a huge page.
-    pub(crate) fn calm_down(&self, page: usize) {
-        if let Some(n) = self.uses.get(((page as u64) << PAGE_SHIFT) as usize / HUGE as usize) {
-            n.store(0, Ordering::Relaxed);
-        }
-    }
-
-    #[cold]
-    fn make_huge(&self, ra: u64) {
-        if let Ok(at) = self.at(ra, HUGE) {
-            collapse(at, HUGE as usize);
-        }
     }
 
     /// Host address of real address 0. For translated code, which reaches memory only through TLB entries.
@@ -224,7 +192,7 @@ impl GuestRam {
             // SAFETY: the whole mapping.
             unsafe { std::ptr::write_bytes(self.base, 0, self.size as usize) };
         }
-        self.uses.iter().for_each(|n| n.store(0, Ordering::Relaxed));
+        self.huge.calm_all();
         self.written(0, self.size);
     }
 
@@ -399,15 +367,10 @@ impl GuestRam {
 
 impl Drop for GuestRam {
     fn drop(&mut self) {
+        self.huge.stop();
         // SAFETY: the reservation was made by `new` and nothing refers to it after `self`.
         unsafe { libc::munmap(self.reservation.0, self.reservation.1) };
     }
-}
-
-/// Ask the host for huge pages where memory is mapped already. What it refuses only costs time.
-fn collapse(at: *mut u8, len: usize) {
-    // SAFETY: advice about a part of our own mapping; its contents stay as they are.
-    unsafe { libc::madvise(at.cast(), len, libc::MADV_COLLAPSE) };
 }
 
 /// Zeroed bytes that cost the host nothing until they are touched.
@@ -418,7 +381,7 @@ fn zeroed_u8(n: usize) -> Box<[AtomicU8]> {
 }
 
 /// Zeroed words that cost the host nothing until they are touched.
-fn zeroed_u32(n: usize) -> Box<[AtomicU32]> {
+pub(crate) fn zeroed_u32(n: usize) -> Box<[AtomicU32]> {
     let b = vec![0u32; n].into_boxed_slice();
     // SAFETY: `AtomicU32` has the size of `u32` and, on every host with 32-bit atomics, its alignment; every value is
     // valid for both; ownership moves.

@@ -367,7 +367,7 @@ impl Scan {
         if places.lent {
             return done;
         }
-        ram.calm_down(first);
+        ram.huge.calm_down(first as u64 * PAGE_SIZE);
         let plans = self.look(&places, first..last, &mut done);
         let (Some(from), Some(to)) = (plans.first(), plans.last()) else { return done };
         let range = from.0..to.0 + 1;

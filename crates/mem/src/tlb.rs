@@ -320,7 +320,7 @@ impl Tlb {
         access: Access,
     ) -> bool {
         let Some(host) = self.ram.page(ra) else { return false };
-        self.ram.note_use(ra);
+        self.ram.huge.note_use(ra);
         let page = ea & MASK;
         let log = if ea >> 62 == 0 { &mut self.low } else { &mut self.high };
         let log = &mut log[mode as usize];
