@@ -6,16 +6,29 @@ use crate::{Insn, Level, Op, ROWS};
 
 /// Rows that may match a word with a given primary opcode and, for the crowded opcodes, low bits 21..31.
 struct Index {
+    /// Which of bits 21..31 tell anything, by primary opcode.
+    low: [u32; 64],
     /// Start and end in `list` per key.
     spans: Vec<(u32, u32)>,
-    /// Row numbers, most specific first.
-    list: Vec<u16>,
+    /// What may match, most specific first.
+    list: Vec<Candidate>,
+}
+
+/// What decoding needs of a row.
+#[derive(Clone, Copy)]
+struct Candidate {
+    enc: crate::Enc,
+    since: Level,
+    op: Op,
 }
 
 const KEYS: usize = 64 * 2048;
 
-fn key(word: u32) -> usize {
-    ((word >> 26) as usize) << 11 | (word & 0x7ff) as usize
+impl Index {
+    fn key(&self, word: u32) -> usize {
+        let po = (word >> 26) as usize;
+        po << 11 | (word & self.low[po]) as usize
+    }
 }
 
 fn build(prefixed: bool) -> Index {
@@ -33,19 +46,20 @@ fn build(prefixed: bool) -> Index {
             per[po as usize].push(n);
         }
     }
-    let mut ix = Index { spans: vec![(0, 0); KEYS], list: Vec::new() };
+    let mut ix = Index { low: [0; 64], spans: vec![(0, 0); KEYS], list: Vec::new() };
     for (po, rows) in per.iter().enumerate() {
         // Opcodes without extended bits share one span.
         let low: u32 = rows.iter().map(|&n| ROWS[n as usize].enc.mask & 0x7ff).fold(0, |a, b| a | b);
+        ix.low[po] = low;
         let mut seen: Vec<Option<(u32, u32)>> = vec![None; 2048];
         for k in 0..2048usize {
             let canon = k & low as usize;
             let span = *seen[canon].get_or_insert_with(|| {
                 let start = ix.list.len() as u32;
                 for &n in rows {
-                    let e = ROWS[n as usize].enc;
-                    if canon as u32 & e.mask & 0x7ff == e.value & 0x7ff {
-                        ix.list.push(n);
+                    let row = &ROWS[n as usize];
+                    if canon as u32 & row.enc.mask & 0x7ff == row.enc.value & 0x7ff {
+                        ix.list.push(Candidate { enc: row.enc, since: row.since, op: row.op });
                     }
                 }
                 (start, ix.list.len() as u32)
@@ -62,14 +76,9 @@ static PREFIXED: LazyLock<Index> = LazyLock::new(|| build(true));
 /// The operation of an instruction at `level`; [`Op::Invalid`] when nothing is defined there.
 pub fn decode(i: Insn, level: Level) -> Op {
     let ix = if i.prefix != 0 { &*PREFIXED } else { &*WORDS };
-    let (start, end) = ix.spans[key(i.raw)];
-    for &n in &ix.list[start as usize..end as usize] {
-        let row = &ROWS[n as usize];
-        if row.enc.matches(i) && row.since <= level {
-            return row.op;
-        }
-    }
-    Op::Invalid
+    let (start, end) = ix.spans[ix.key(i.raw)];
+    let fits = |c: &&Candidate| c.enc.matches(i) && c.since <= level;
+    ix.list[start as usize..end as usize].iter().find(fits).map_or(Op::Invalid, |c| c.op)
 }
 
 #[cfg(test)]

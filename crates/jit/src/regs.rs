@@ -22,7 +22,8 @@ pub const POOL: [R; 9] = [R(3), R(6), R(7), R(8), R(9), R(10), R(11), R(12), R(1
 pub struct Regs {
     guest_of: [u8; 16],
     host_of: [u8; GUEST],
-    stamp: [u32; 16],
+    /// When each host register was used last, and below that its number, [`Regs::rank`].
+    ranks: [u32; 16],
     clock: u32,
     /// Host registers whose values this instruction still needs.
     pinned: u16,
@@ -30,7 +31,8 @@ pub struct Regs {
 
 impl Default for Regs {
     fn default() -> Self {
-        Regs { guest_of: [NONE; 16], host_of: [NONE; GUEST], stamp: [0; 16], clock: 0, pinned: 0 }
+        let ranks = std::array::from_fn(|h| Regs::rank(0, h as u8));
+        Regs { guest_of: [NONE; 16], host_of: [NONE; GUEST], ranks, clock: 0, pinned: 0 }
     }
 }
 
@@ -56,9 +58,14 @@ impl Regs {
         Some(R(h))
     }
 
+    /// The lowest goes first: 0 stands for no use. A block has far too few instructions for more than 27 bits.
+    fn rank(clock: u32, h: u8) -> u32 {
+        clock << 4 | u32::from(h)
+    }
+
     fn touch(&mut self, h: u8) {
         self.clock += 1;
-        self.stamp[h as usize] = self.clock;
+        self.ranks[h as usize] = Regs::rank(self.clock, h);
         self.pinned |= 1 << h;
     }
 
@@ -70,17 +77,15 @@ impl Regs {
 
     /// A host register for a new value of this instruction; `None` when all are in use.
     pub fn alloc(&mut self) -> Option<R> {
-        let mut best: Option<(u32, u8)> = None;
-        for R(h) in POOL {
-            if self.pinned >> h & 1 != 0 {
-                continue;
-            }
-            let age = if self.guest_of[h as usize] == NONE { 0 } else { self.stamp[h as usize] + 1 };
-            if best.is_none_or(|(a, _)| age < a) {
-                best = Some((age, h));
-            }
+        // Without branches: which one it is cannot be foreseen.
+        let best = POOL.iter().fold(u32::MAX, |best, &R(h)| {
+            let pinned = u32::from(self.pinned >> h & 1) << 31;
+            best.min(self.ranks[h as usize] | pinned)
+        });
+        if best >> 31 != 0 {
+            return None;
         }
-        let h = best?.1;
+        let h = best as u8 & 15;
         self.free(h);
         self.touch(h);
         Some(R(h))
@@ -90,15 +95,20 @@ impl Regs {
         let g = self.guest_of[h as usize];
         if g != NONE {
             self.host_of[g as usize] = NONE;
-            self.guest_of[h as usize] = NONE;
+            self.unused(h);
         }
+    }
+
+    fn unused(&mut self, h: u8) {
+        self.guest_of[h as usize] = NONE;
+        self.ranks[h as usize] = Regs::rank(0, h);
     }
 
     /// `h` holds the new value of guest register `n`.
     pub fn assign(&mut self, n: u8, h: R) {
         let old = self.host_of[n as usize];
         if old != NONE {
-            self.guest_of[old as usize] = NONE;
+            self.unused(old);
         }
         self.free(h.0);
         self.guest_of[h.0 as usize] = n;

@@ -100,10 +100,20 @@ pub struct Tlb {
 /// Entries made since a part of a mode's tables was last emptied, so that emptying it costs as much as filling it did.
 #[derive(Default)]
 struct Log {
-    /// `access * SIZE + index` of each.
+    /// Of each, the slot, `access * SIZE + index`, in the lower [`SLOT_BITS`]; above them the low bits of its host page's
+    /// number, so that those of a page are found without a look at the tables.
     slots: Vec<u32>,
     /// There were more than the list takes: every entry has to be looked at.
     over: bool,
+}
+
+/// Bits that a slot's number takes.
+const SLOT_BITS: u32 = (KINDS * SIZE).next_power_of_two().trailing_zeros();
+const SLOT: u32 = (1 << SLOT_BITS) - 1;
+
+/// What a log says of the page at a host address.
+fn of_page(host: u64) -> u32 {
+    ((host >> PAGE_SHIFT) as u32) << SLOT_BITS
 }
 
 /// Most entries of a log: to look at every entry of the tables costs more.
@@ -111,9 +121,9 @@ const LOG: usize = SIZE / 2;
 
 impl Log {
     #[inline]
-    fn note(&mut self, access: usize, index: usize) {
+    fn note(&mut self, access: usize, index: usize, host: u64) {
         if !self.over {
-            self.slots.push((access * SIZE + index) as u32);
+            self.slots.push((access * SIZE + index) as u32 | of_page(host));
         }
     }
 
@@ -130,7 +140,7 @@ impl Log {
         self.slots.clear();
         for (n, e) in tables.as_flattened().iter().enumerate() {
             if !is_empty(e.tag, n % SIZE) && (e.tag >> 62 == 0) == low {
-                self.slots.push(n as u32);
+                self.slots.push(n as u32 | of_page(e.tag.wrapping_add(e.addend)));
             }
         }
         if self.slots.len() > LOG / 2 {
@@ -149,8 +159,23 @@ impl Log {
             return;
         }
         for &n in &self.slots {
-            let (kind, index) = (n as usize / SIZE, n as usize % SIZE);
-            f(OF[kind], &mut tables[kind][index]);
+            let n = (n & SLOT) as usize;
+            f(OF[n / SIZE], &mut tables[n / SIZE][n % SIZE]);
+        }
+    }
+
+    /// Call `f` for the entries noted that may let stores to the host page `page` pass, and maybe others.
+    fn each_store_to(&self, tables: &mut Tables, page: u64, mut f: impl FnMut(&mut TlbEntry)) {
+        let table = &mut tables[Access::Write as usize];
+        if self.over {
+            return table.iter_mut().for_each(f);
+        }
+        let of = of_page(page);
+        for &n in self.slots.iter().filter(|&&n| n & !SLOT == of) {
+            let n = (n & SLOT) as usize;
+            if n / SIZE == Access::Write as usize {
+                f(&mut table[n % SIZE]);
+            }
         }
     }
 
@@ -330,8 +355,8 @@ impl Tlb {
             if kind == access || e.tag == page || is_empty(e.tag, index(ea)) {
                 let on = right && (kind != Access::Write || self.ram.allow_quiet_stores(ra));
                 if on {
-                    if e.tag != page {
-                        log.note(kind as usize, index(ea));
+                    if e.tag != page || e.addend != addend {
+                        log.note(kind as usize, index(ea), host as u64);
                     }
                     *e = TlbEntry { tag: page, addend };
                 } else if e.tag == page {
@@ -425,8 +450,8 @@ impl Tlb {
         self.generation += 1;
         for (n, t) in self.tables.iter_mut().enumerate() {
             for log in [&self.low[n], &self.high[n]] {
-                log.each(t, |a, e| {
-                    if a == Access::Write && e.tag != NO_PAGE && e.tag.wrapping_add(e.addend) == host as u64 {
+                log.each_store_to(t, host as u64, |e| {
+                    if e.tag != NO_PAGE && e.tag.wrapping_add(e.addend) == host as u64 {
                         e.tag = NO_PAGE;
                     }
                 });
