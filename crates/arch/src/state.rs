@@ -47,7 +47,7 @@ pub struct CpuState {
     /// XER bits 57..63: byte count of string instructions.
     pub xer_count: u8,
     /// Scratch of the engine that runs the processor; holds nothing between runs.
-    pub engine: [u64; 260],
+    pub engine: [u64; 280],
     /// Machine state register. Write it through [`CpuState::set_msr`].
     pub msr: u64,
     /// Mode bits derived from MSR and level.
@@ -158,7 +158,7 @@ impl CpuState {
             xer_ov32: 0,
             xer_ca32: 0,
             xer_count: 0,
-            engine: [0; 260],
+            engine: [0; 280],
             msr: 0,
             mode: Mode::default(),
             tar: 0,

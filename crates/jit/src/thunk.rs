@@ -44,9 +44,9 @@ pub mod slot {
     pub const EVENTS: usize = 11;
     /// Addresses of the TLB tables of loads and stores in the present mode.
     pub const DATA: [usize; 2] = [12, 13];
-    /// Where [`super::piece`]s leave their results, two words.
+    /// The address that [`super::Thunks::window`] is asked for.
     #[cfg(feature = "tier2")]
-    pub const RESULT: usize = 14;
+    pub const ASKED: usize = 14;
     /// A place for a word of a few instructions.
     pub const SCRATCH: usize = 15;
     /// Where the last note of [`RETURNS`] is, 16 times its number.
@@ -84,6 +84,9 @@ pub mod slot {
     pub const PRODUCTS: usize = 251;
     /// How many of them.
     pub const PRODUCT_COUNT: usize = 8;
+    /// Where [`super::piece`]s leave their results, two words each.
+    #[cfg(feature = "tier2")]
+    pub const PIECES: usize = PRODUCTS + PRODUCT_COUNT;
 }
 
 /// Displacement off rbp of a byte of [`arch::CpuState`].
@@ -156,7 +159,7 @@ pub struct Thunks {
     pub own_so: usize,
     /// 16-byte constants, see [`consts`].
     pub consts: usize,
-    /// Call with rdi = state + BIAS, an effective address in [`slot::RESULT`] and an [`Ask`] in [`slot::SCRATCH`]: enters the
+    /// Call with rdi = state + BIAS, an effective address in [`slot::ASKED`] and an [`Ask`] in [`slot::SCRATCH`]: enters the
     /// TLB if that can be done, and has the window show the page; changes no register.
     #[cfg(feature = "tier2")]
     pub window: usize,
@@ -214,7 +217,7 @@ impl Ask {
 }
 
 /// Operations of the host that the second tier's compiler does not know. Call with rdi = state + BIAS, operands in
-/// xmm0 and xmm1: the result goes to the engine's words; changes no register.
+/// xmm0 and xmm1: the result goes to [`slot::PIECES`]; changes no register.
 #[cfg(feature = "tier2")]
 pub mod piece {
     /// Whether of doublewords, and opcode.
@@ -419,7 +422,7 @@ pub fn emit(a: &mut Asm) -> Thunks {
             // Below the stack pointer nothing else comes by.
             a.xstore(m(RSP, -24), X(0));
             a.vex(1, 2, wide, op, 0, 0, 1);
-            a.xstore(M { base: RDI, ..engine(slot::RESULT) }, X(0));
+            a.xstore(M { base: RDI, ..engine(slot::PIECES + 2 * n) }, X(0));
             a.xload(X(0), m(RSP, -24));
             a.ret();
         }
@@ -452,7 +455,7 @@ fn window(a: &mut Asm) -> usize {
     let word = |n: usize| M { base: RDI, ..engine(n) };
     let saved = [RAX, RCX, RDX, RSI];
     saved.iter().for_each(|&r| a.push(r));
-    a.load(RSI, word(slot::RESULT));
+    a.load(RSI, word(slot::ASKED));
     a.load32(RCX, word(slot::SCRATCH));
     a.mov32(RDX, RCX);
     a.alui(Alu::And, false, RDX, 511);

@@ -138,8 +138,10 @@ impl Compiler {
         if !code.buffer.relocs().is_empty() {
             return Err(Refusal::Compiler);
         }
+        let mut bytes = code.buffer.data().to_vec();
+        super::inline::inline_pieces(&mut bytes, code.buffer.call_sites().map(|c| c.ret_addr as usize));
         Ok(Code {
-            bytes: code.buffer.data().to_vec(),
+            bytes,
             exits,
             pages: region.pages(),
             inner,
@@ -231,6 +233,7 @@ impl Compiler {
             seen: HashMap::new(),
             plans: BTreeMap::new(),
             fast: None,
+            masks: HashMap::new(),
             only_singles: region.only_singles() & !pairs & !wide,
             dirty: Regs::NONE,
             fields: [None; 8],

@@ -210,6 +210,8 @@ pub struct Lower<'f> {
     pub(super) plans: BTreeMap<u32, ir::Block>,
     /// What is made now is the copy of a loop that looks at no windows.
     pub(super) fast: Option<Fast>,
+    /// Masks of shuffles.
+    pub(super) masks: HashMap<[u8; 16], ir::Immediate>,
     /// VSRs that only ever hold singles, and are kept so.
     pub(super) only_singles: u64,
     /// Doubles that are singles.
@@ -961,7 +963,7 @@ impl Lower<'_> {
     /// Have the page of `first` entered into the TLB, and shown by a window. What is asked is in memory: registers that
     /// a call prescribes would be those of nothing else in the loop round it.
     fn ask(&mut self, first: Value, ask: Ask) {
-        self.state_store(Self::engine_at(slot::RESULT), first);
+        self.state_store(Self::engine_at(slot::ASKED), first);
         let ask = self.iconst(ask.packed() as i32 as u64);
         self.state_store(Self::engine_at(slot::SCRATCH), ask);
         let at = self.iconst(self.tables.window);

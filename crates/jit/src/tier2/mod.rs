@@ -15,6 +15,7 @@ mod build;
 mod compile;
 mod fp;
 mod group;
+mod inline;
 mod install;
 mod lower;
 mod places;

@@ -13,7 +13,7 @@ use isa::wide::{W1, W2, W3};
 
 use super::lower::{Field, Lower};
 use super::region::Region;
-use crate::thunk::{piece, slot};
+use crate::thunk::piece;
 use crate::vec::SIGMA;
 
 /// A 128-bit value.
@@ -217,22 +217,43 @@ impl Lower<'_> {
         }
     }
 
-    fn shuffled(&mut self, a: Value, b: Value, mask: [u8; 16]) -> Value {
-        let (a, b) = (self.bytes(a), self.bytes(b));
-        let m = self.f.func.dfg.immediates.push(ConstantData::from(&mask[..]));
+    /// The bytes of `a`, 0 to 15, and `b`, 16 to 31, that `mask` names.
+    fn shuffled(&mut self, a: Value, b: Value, mut mask: [u8; 16]) -> Value {
+        let (mut a, mut b) = (self.bytes(a), self.bytes(b));
+        // What was shuffled to get there need not be.
+        if a == b
+            && let Some((x, y, before)) = self.shuffle_of(a)
+        {
+            (a, b) = (x, y);
+            mask = mask.map(|k| before[k as usize & 15]);
+        }
+        if a == b {
+            mask = mask.map(|k| k & 15);
+            if mask.iter().enumerate().all(|(n, &k)| n == k as usize) {
+                return a;
+            }
+        }
+        // The compiler knows equal shuffles by the mask's number.
+        let m = match self.masks.get(&mask) {
+            Some(&m) => m,
+            None => {
+                let m = self.f.func.dfg.immediates.push(ConstantData::from(&mask[..]));
+                *self.masks.entry(mask).or_insert(m)
+            }
+        };
         self.f.ins().shuffle(a, b, m)
+    }
+
+    /// The shuffle that `v` is.
+    fn shuffle_of(&self, v: Value) -> Option<(Value, Value, [u8; 16])> {
+        let dfg = &self.f.func.dfg;
+        let i = dfg.value_def(dfg.resolve_aliases(v)).inst()?;
+        let ir::InstructionData::Shuffle { args, imm, .. } = dfg.insts[i] else { return None };
+        Some((args[0], args[1], dfg.immediates.get(imm)?.as_slice().try_into().ok()?))
     }
 
     /// Doublewords exchanged.
     fn swapped(&mut self, v: Value) -> Value {
-        let dfg = &self.f.func.dfg;
-        if let Some(i) = dfg.value_def(dfg.resolve_aliases(v)).inst()
-            && let ir::InstructionData::Shuffle { args, imm, .. } = dfg.insts[i]
-            && args[0] == args[1]
-            && dfg.immediates.get(imm).map(|m| m.as_slice()) == Some(&SWAP[..])
-        {
-            return args[0];
-        }
         self.shuffled(v, v, SWAP)
     }
 
@@ -638,7 +659,7 @@ impl Lower<'_> {
         let (sig, st) = (self.piece_sig, self.st);
         self.f.ins().call_indirect(sig, at, &[st, x, y]);
         let flags = MemFlagsData::new().with_notrap().with_alias_region(self.state_region);
-        Some(self.f.ins().load(I8X16, flags, st, Self::engine_at(slot::RESULT)))
+        Some(self.f.ins().load(I8X16, flags, st, super::inline::result_of(n)))
     }
 
     /// Operations that pieces compute.
