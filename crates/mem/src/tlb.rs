@@ -485,6 +485,32 @@ mod tests {
     }
 
     #[test]
+    fn stores_to_a_page_of_code_are_noticed_wherever_it_is() {
+        let mut t = tlb();
+        let all = (true, true, true);
+        let ea = [0x7000_1000, !0 << 62 | 0x5000, 0x7000_2000];
+        let modes = [TlbMode::User, TlbMode::Kernel, TlbMode::User];
+        // A page that is elsewhere later, one of the kernel's, and one that is elsewhere.
+        assert!(t.insert(modes[0], ea[0], 0x8000, all, Access::Write));
+        assert!(t.insert(modes[0], ea[0], 0x3000, all, Access::Write));
+        assert!(t.insert(modes[1], ea[1], 0x3000, all, Access::Read));
+        assert!(t.insert(modes[2], ea[2], 0x4000, all, Access::Write));
+        for over in [false, true] {
+            t.protect(0x8000);
+            assert!(modes.iter().zip(ea).all(|(&m, ea)| t.store(m, ea, 8, 1)), "others stay");
+            if over {
+                let logs = t.low.iter_mut().chain(&mut t.high);
+                logs.for_each(|l| (l.slots, l.over) = (Vec::new(), true));
+            }
+            t.protect(0x3000);
+            let stores: Vec<_> = modes.iter().zip(ea).map(|(&m, ea)| t.store(m, ea, 8, 1)).collect();
+            assert_eq!(stores, [false, false, true]);
+            assert!(t.load(modes[0], ea[0], 8).is_some(), "loads are there as before");
+            (0..2).for_each(|n| assert!(t.insert(modes[n], ea[n], 0x3000, all, Access::Write)));
+        }
+    }
+
+    #[test]
     fn nothing_is_there_before_it_is_entered() {
         let mut t = tlb();
         let modes = [TlbMode::Real, TlbMode::User, TlbMode::Kernel, TlbMode::KernelNoUser];

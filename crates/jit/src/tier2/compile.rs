@@ -1,6 +1,6 @@
 //! From a request to code: the compiler and the frame of a region's function.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use cranelift_codegen::control::ControlPlane;
@@ -17,7 +17,7 @@ use isa::audit::Regs;
 use super::group::Groups;
 use super::lower::{BASE, CrVars, Lower, Tables, Vars, Windows};
 use super::places::{CALLED, SLOTS};
-use super::region::{Block, Item, Page, Region};
+use super::region::{Block, Item, Limits, Page, Region};
 use super::strip::Strip;
 use super::{Code, Refusal, Request};
 
@@ -65,7 +65,7 @@ impl Compiler {
     /// Form the region and compile it.
     pub fn compile(&mut self, r: &Request) -> Result<Code, Refusal> {
         let mut left_out = BTreeSet::new();
-        let (mut pairs, mut wide) = (0, 0);
+        let (mut pairs, mut wide, mut too_large) = (0, 0, false);
         let (mut calls, own) = (true, if r.all { BTreeSet::new() } else { r.own.clone() });
         for _ in 0..ROUNDS {
             let all = Page {
@@ -78,6 +78,8 @@ impl Compiler {
                 calls,
                 own: &own,
                 targets: r.ticket.targets,
+                limits: if r.ticket.large { Limits::LARGE } else { Limits::USUAL },
+                too_large: Cell::default(),
                 found: OnceCell::new(),
             };
             let form = |page: &Page| {
@@ -85,11 +87,12 @@ impl Compiler {
                 inner.or_else(|| page.region(r.head, r.all, false))
             };
             // Ways that nobody went so far are left out of what is too large with them.
-            let narrow = Page { narrow: true, found: OnceCell::new(), ..all };
+            let narrow = Page { narrow: true, too_large: Cell::default(), found: OnceCell::new(), ..all };
             let (page, region) = match form(&all) {
                 Some(region) => (&all, Some(region)),
                 None => (&narrow, form(&narrow)),
             };
+            too_large |= all.too_large.get() || narrow.too_large.get();
             let mut known: Vec<i32> = page.places.0.into_iter().skip(CALLED).flatten().collect();
             if r.ticket.rounds > 0 && calls && page.follows() && known.len() < SLOTS - CALLED {
                 let more = page.called(r.head, region.as_ref());
@@ -101,7 +104,7 @@ impl Compiler {
             }
             let Some(region) = region else {
                 if !std::mem::take(&mut calls) {
-                    return Err(Refusal::NoLoop);
+                    return Err(if too_large { Refusal::TooLarge } else { Refusal::NoLoop });
                 }
                 continue;
             };

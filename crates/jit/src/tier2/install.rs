@@ -20,6 +20,9 @@ const PENDING: usize = 64;
 /// How often more pages may be asked for.
 const ROUNDS: u32 = 3;
 
+/// How often a loop that is too large for a region is to be asked for again to get one nevertheless.
+const INSISTS: u32 = 30;
+
 /// Entries after which a region is judged.
 const TRIAL: u64 = 2000;
 
@@ -39,6 +42,8 @@ enum State {
     Asked,
     /// There is none and will be none.
     None,
+    /// It would be a large one; how often it was asked for since.
+    Large(u32),
     /// Installed.
     There(Box<Installed>),
 }
@@ -50,6 +55,7 @@ struct Installed {
     tier1: usize,
     grouped: bool,
     inner: bool,
+    large: bool,
     moved: bool,
     /// The one that takes its place was asked for.
     asked: bool,
@@ -63,6 +69,7 @@ struct Installed {
 struct How {
     grouped: bool,
     inner: bool,
+    large: bool,
     moved: bool,
     rounds: u32,
     targets: Targets,
@@ -160,13 +167,20 @@ impl Jit {
     pub(crate) fn ask_for_region(&mut self, c: &mut Common, cpu: &mut Cpu, n: u32, ra: u64, key: Key) {
         let block = block_key(ra, key);
         let ea = cpu.st.nia;
-        let (mut grouped, mut inner, mut moved) = (true, true, false);
+        let (mut grouped, mut inner, mut large, mut moved) = (true, true, false, false);
         let mut targets = Targets::default();
         // If the loop calls through the count register, that may still hold the address.
         targets.add(cpu.st.ctr.wrapping_sub(ea & !4095) as i64);
         let Some(t) = &mut c.tier2 else { return };
-        match t.states.get(&block) {
+        match t.states.get_mut(&block) {
             None => {}
+            Some(State::Large(asked)) => {
+                *asked += 1;
+                if *asked < INSISTS {
+                    return;
+                }
+                large = true;
+            }
             Some(State::There(i)) => {
                 let counts = &self.counts;
                 let [entries, instructions, computed] =
@@ -188,7 +202,7 @@ impl Jit {
                 }
                 let was = i.grouped;
                 inner = i.inner && !short;
-                moved = i.moved;
+                (large, moved) = (i.large, i.moved);
                 // A short inner loop's is good enough until that of the loop round it is there.
                 if !short {
                     self.retire_region(c, n, block);
@@ -202,7 +216,7 @@ impl Jit {
             }
             Some(_) => return,
         }
-        let how = How { grouped, inner, moved, rounds: ROUNDS, targets };
+        let how = How { grouped, inner, large, moved, rounds: ROUNDS, targets };
         self.request_region(c, cpu, ra, ea, key, how, &[]);
         if c.tier2.as_ref().is_some_and(|t| t.options.all || t.options.wait) {
             self.take_regions(c, cpu);
@@ -222,7 +236,7 @@ impl Jit {
         called: &[i32],
     ) {
         let block = block_key(ra, key);
-        let How { grouped, inner, moved, rounds, targets } = how;
+        let How { grouped, inner, large, moved, rounds, targets } = how;
         let Some(t) = &mut c.tier2 else { return };
         // No number comes twice: windows of one region would be taken for another's.
         if t.asked >= PENDING || t.number == i32::MAX as u32 {
@@ -274,7 +288,20 @@ impl Jit {
         let request = Request {
             number: t.number,
             link: cpu.link.clone(),
-            ticket: Ticket { block, page, version, others, key, ea, grouped, inner, moved, rounds, targets },
+            ticket: Ticket {
+                block,
+                page,
+                version,
+                others,
+                key,
+                ea,
+                grouped,
+                inner,
+                large,
+                moved,
+                rounds,
+                targets,
+            },
             head: HOME + (ra & 4095) as u32,
             key,
             words,
@@ -351,8 +378,8 @@ impl Jit {
             Err(Refusal::More(called)) => {
                 t.give_up(ticket.block, false);
                 let ra = ticket.page | ticket.block & 4095;
-                let Ticket { grouped, inner, moved, rounds, targets, .. } = ticket;
-                let how = How { grouped, inner, moved, rounds: rounds.saturating_sub(1), targets };
+                let Ticket { grouped, inner, large, moved, rounds, targets, .. } = ticket;
+                let how = How { grouped, inner, large, moved, rounds: rounds.saturating_sub(1), targets };
                 self.request_region(c, cpu, ra, ticket.ea, ticket.key, how, &called);
             }
             Err(Refusal::Entry(off)) => {
@@ -360,9 +387,16 @@ impl Jit {
                 let (ra, ea) = [ticket.page, ticket.ea & !4095].map(|at| at | u64::from(off) & 4095).into();
                 let block = block_key(ra, ticket.key);
                 if !t.states.contains_key(&block) && c.cache.find(block).is_some() {
-                    let Ticket { grouped, inner, targets, .. } = ticket;
-                    let how = How { grouped, inner, moved: true, rounds: ROUNDS, targets };
+                    let Ticket { grouped, inner, large, targets, .. } = ticket;
+                    let how = How { grouped, inner, large, moved: true, rounds: ROUNDS, targets };
                     self.request_region(c, cpu, ra, ea, ticket.key, how, &[]);
+                }
+            }
+            Err(Refusal::TooLarge) if !ticket.large => {
+                self.stats.refused += 1;
+                t.give_up(ticket.block, true);
+                if let Some(s @ State::None) = t.states.get_mut(&ticket.block) {
+                    *s = State::Large(0);
                 }
             }
             Err(why) => {
@@ -386,6 +420,7 @@ impl Jit {
             tier1,
             grouped: ticket.grouped,
             inner: made.inner,
+            large: ticket.large,
             moved: ticket.moved,
             asked: false,
             targets: ticket.targets,

@@ -59,8 +59,10 @@ pub enum Exit {
 /// Why there is no region.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Refusal {
-    /// The head is in no loop inside its page, or in too large a one.
+    /// The head is in no loop inside its pages.
     NoLoop,
+    /// It may be in one that is too large.
+    TooLarge,
     /// The head's first instruction, or too many others, are not done here.
     Instruction,
     /// The compiler refused.
@@ -124,6 +126,8 @@ pub struct Ticket {
     pub grouped: bool,
     /// Only the innermost loop.
     pub inner: bool,
+    /// It may be large.
+    pub large: bool,
     /// The head is where the loop is entered, not where it turns back to.
     pub moved: bool,
     /// How often more pages may still be asked for.

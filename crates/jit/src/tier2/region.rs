@@ -1,7 +1,7 @@
 //! Which instructions a region is made of: the blocks that a loop runs through, functions it calls among them, in the
 //! pages of [`Places`].
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use isa::audit::{Regs, audit};
@@ -11,17 +11,26 @@ use isa::{Insn, Level, Mode, Op};
 use super::Targets;
 use super::places::{FAR, Places, SLOTS, SPAN};
 
-/// Most blocks looked at.
-const MOST_BLOCKS: usize = 128;
+/// How much is looked at, and how large a region may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Most blocks looked at.
+    blocks: usize,
+    /// Most instructions looked at.
+    instructions: usize,
+    /// Most instructions of a region.
+    region: usize,
+}
 
-/// Most instructions looked at.
-const MOST_INSTRUCTIONS: usize = 1000;
+impl Limits {
+    /// Those of most regions.
+    pub const USUAL: Limits = Limits { blocks: 128, instructions: 1000, region: 400 };
+    /// Those of regions that are worth a compiler's time.
+    pub const LARGE: Limits = Limits { blocks: 320, instructions: 2500, region: 1000 };
+}
 
 /// Most instructions of a block looked at outside of a loop.
 const MOST_STRAIGHT: usize = 200;
-
-/// Most instructions of a region.
-pub const MOST: usize = 400;
 
 /// One instruction.
 #[derive(Clone, Copy, Debug)]
@@ -171,6 +180,10 @@ pub struct Page<'a> {
     pub own: &'a BTreeSet<u32>,
     /// Where branches to the count register may go.
     pub targets: Targets,
+    /// How much to look at.
+    pub limits: Limits,
+    /// Whether that was too little.
+    pub too_large: Cell<bool>,
     /// What follows the head, once that was looked for.
     pub found: OnceCell<BTreeMap<u32, Block>>,
 }
@@ -292,7 +305,11 @@ impl Page<'_> {
         let mut seen: BTreeMap<u32, (Item, Option<Vec<u32>>)> = BTreeMap::new();
         while let Some(mut off) = todo.pop_front() {
             loop {
-                if seen.contains_key(&off) || seen.len() >= MOST_INSTRUCTIONS || !self.knows(off) {
+                if seen.contains_key(&off) || !self.knows(off) {
+                    break;
+                }
+                if seen.len() >= self.limits.instructions {
+                    self.too_large.set(true);
                     break;
                 }
                 let i = self.item(off);
@@ -310,8 +327,14 @@ impl Page<'_> {
                         if !taken || self.owned(n, head) {
                             continue;
                         }
-                        if starts.len() < MOST_BLOCKS && starts.insert(n) {
+                        if starts.contains(&n) {
+                            continue;
+                        }
+                        if starts.len() < self.limits.blocks {
+                            starts.insert(n);
                             todo.push_back(n);
+                        } else {
+                            self.too_large.set(true);
                         }
                     }
                     break;
@@ -467,7 +490,8 @@ impl Page<'_> {
         }
         let returns = returns.into_iter().filter(|r| blocks.contains_key(r)).collect();
         let mut r = Region { head, blocks, returns, ..Region::default() };
-        if r.len() > MOST {
+        if r.len() > self.limits.region {
+            self.too_large.set(true);
             return None;
         }
         r.find_turns();
@@ -638,6 +662,8 @@ mod tests {
             calls: true,
             own: &BTreeSet::new(),
             targets: Targets::default(),
+            limits: Limits::USUAL,
+            too_large: Cell::default(),
             found: OnceCell::new(),
         });
     }
@@ -686,6 +712,31 @@ mod tests {
         entry(&[0xc, 0x10], None);
         // Code before runs into the head.
         entry(&[0, 8, 0xc], None);
+    }
+
+    #[test]
+    fn what_is_too_large_is_told_from_what_is_no_loop() {
+        // addi r3,r3,1, and at the end a branch to the first of them.
+        for (len, large, found, told) in [
+            (400, false, true, false),
+            (401, false, false, true),
+            (401, true, true, false),
+            (1001, true, false, true),
+        ] {
+            let branch = 0x4800_0000 | (4 - 4 * len) as u32 & 0x03ff_fffc;
+            let code: Vec<_> =
+                (0..len).map(|n| (4 * n as u32, if n + 1 < len { 0x3863_0001 } else { branch })).collect();
+            with_code(&code, &[0], false, |p| {
+                let limits = if large { Limits::LARGE } else { Limits::USUAL };
+                let p = Page { limits, too_large: Cell::default(), found: OnceCell::new(), ..*p };
+                assert_eq!(p.region(HOME, false, false).is_some(), found, "{len} {large}");
+                assert_eq!(p.too_large.get(), told, "{len} {large}");
+            });
+        }
+        with_page(&[0, 4, 8], false, |p| {
+            assert!(p.region(HOME + 8, false, false).is_none());
+            assert!(!p.too_large.get());
+        });
     }
 
     #[test]
