@@ -8,7 +8,7 @@ pub const HEATS: usize = 1 << 19;
 pub const REGIONS: usize = 1 << 13;
 
 /// Words of one region's.
-const REGION: usize = 2 * (3 + WENT);
+const REGION: usize = 2 * (4 + WENT);
 
 /// Targets kept of branches to the count register that leave a region.
 pub const WENT: usize = 32;
@@ -22,8 +22,10 @@ pub mod region {
     pub const INSTRUCTIONS: i32 = 8;
     /// Exits by branches to the count register.
     pub const COMPUTED: i32 = 16;
+    /// Accesses that looked up another page than their windows showed.
+    pub const MISSED: i32 = 24;
     /// Where the last ones went.
-    pub const WENT: i32 = 24;
+    pub const WENT: i32 = 32;
 }
 
 /// The counters of one processor, all zero at first.

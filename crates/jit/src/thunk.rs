@@ -87,6 +87,9 @@ pub mod slot {
     /// Where [`super::piece`]s leave their results, two words each.
     #[cfg(feature = "tier2")]
     pub const PIECES: usize = PRODUCTS + PRODUCT_COUNT;
+    /// Address of the counters of the region with windows that was entered last, see [`crate::counts::region`].
+    #[cfg(feature = "tier2")]
+    pub const USES: usize = PIECES + 2 * super::piece::ALL.len();
 }
 
 /// Displacement off rbp of a byte of [`arch::CpuState`].

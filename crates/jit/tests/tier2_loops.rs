@@ -429,6 +429,32 @@ fn events_come_between_the_turns_of_a_compiled_loop() {
     assert!(p.jit.stats().regions > 0);
 }
 
+/// A loop of 8 turns that is entered 6,000 times, whose accesses go to and fro by `step`: the regions that were made of it.
+fn entered(step: u32) -> jit::Stats {
+    let mut p = Pair::new("power9", true);
+    // li r9,8; 0: mtctr r9; 1: lwz r7,0(r3); lhz r8,8(r3); add r6,r6,r7; xor r6,r6,r8; stw r6,4(r3);
+    // addi r6,r6,1 six times; xori r3,r3,step; bdnz 1b; bcl 20,31,.+4; addi r4,r4,-1; cmpwi r4,0; bne 0b
+    let mut code = vec![14 << 26 | 9 << 21 | 8, 0x7d29_03a6];
+    code.extend([0x80e3_0000, 0xa103_0008, 0x7cc6_3a14, 0x7cc6_4278, 0x90c3_0004]);
+    code.extend([0x38c6_0001; 6]);
+    code.extend([0x6863_0000 | step, 0x4200_ffd0, 0x429f_0005, 0x3884_ffff, 0x2c04_0000, 0x4082_ffbc, SC1]);
+    p.load(0x1_0000, &code);
+    p.both(|c| {
+        c.st.gpr[3] = 0x8_0f00;
+        c.st.gpr[4] = 6000;
+    });
+    agree(&mut p, "a loop that is entered often");
+    p.jit.stats()
+}
+
+#[test]
+fn a_loop_that_misses_its_windows_is_made_without() {
+    let s = entered(0x1000);
+    assert!(s.regions == 2 && s.retired_regions == 1 && s.region_entries > 5_000, "{s:?}");
+    let s = entered(0x10);
+    assert!(s.regions == 1 && s.retired_regions == 0 && s.region_entries > 5_000, "{s:?}");
+}
+
 /// Two loops, one in the other, of so many turns.
 fn nested(outer: u32, inner: u32) -> jit::Stats {
     let mut p = Pair::new("power9", true);

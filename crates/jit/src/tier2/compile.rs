@@ -121,7 +121,8 @@ impl Compiler {
                 let inner = r.ticket.inner
                     && !r.all
                     && page.region(r.head, false, false).is_none_or(|all| all.len() > region.len());
-                return self.finish(&region, exits, inner);
+                let windowed = r.ticket.windowed && region.accesses > 0;
+                return self.finish(&region, exits, inner, windowed);
             }
             pairs |= more;
             wide = super::vec::spread(&region, r.key.mode, wide | vectors);
@@ -133,7 +134,13 @@ impl Compiler {
         Err(Refusal::Instruction)
     }
 
-    fn finish(&mut self, region: &Region, exits: Vec<super::Exit>, inner: bool) -> Result<Code, Refusal> {
+    fn finish(
+        &mut self,
+        region: &Region,
+        exits: Vec<super::Exit>,
+        inner: bool,
+        windowed: bool,
+    ) -> Result<Code, Refusal> {
         let code = self.ctx.compile(&*self.isa, &mut ControlPlane::default()).map_err(|e| {
             tracing::warn!("tier 2: {:?}", e.inner);
             Refusal::Compiler
@@ -148,8 +155,10 @@ impl Compiler {
             exits,
             pages: region.pages(),
             inner,
+            windowed,
             blocks: region.blocks.len() as u32,
             instructions: region.len() as u32,
+            accesses: region.accesses as u32,
         })
     }
 
@@ -256,7 +265,7 @@ impl Compiler {
         }
         l.enter_fp(touched, region.written());
         l.load_variables(touched);
-        l.close_windows(r.number, region.accesses);
+        l.close_windows(r.number, if r.ticket.windowed { region.accesses } else { 0 });
         let head = l.blocks[&r.head];
         l.f.ins().jump(head, &[]);
         let failed = blocks_of(&mut l, region, r.grouped);

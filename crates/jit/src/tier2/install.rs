@@ -33,6 +33,10 @@ const WORTH: u64 = 40;
 /// find registers for more.
 const LONG: u64 = 300;
 
+/// Accesses of a region for each one that looks up another page than its window showed, on average. With less, to look up
+/// the page each time is less work than to look at the windows and have them show others.
+const HITS: u64 = 16;
+
 /// Room for the code round a region and for each of its exits.
 const ROOM: usize = 512;
 
@@ -56,7 +60,13 @@ struct Installed {
     grouped: bool,
     inner: bool,
     large: bool,
+    /// It has windows.
+    windowed: bool,
     moved: bool,
+    /// Guest instructions in it.
+    instructions: u32,
+    /// Loads and stores in it.
+    accesses: u32,
     /// The one that takes its place was asked for.
     asked: bool,
     targets: Targets,
@@ -70,6 +80,7 @@ struct How {
     grouped: bool,
     inner: bool,
     large: bool,
+    windowed: bool,
     moved: bool,
     rounds: u32,
     targets: Targets,
@@ -167,7 +178,7 @@ impl Jit {
     pub(crate) fn ask_for_region(&mut self, c: &mut Common, cpu: &mut Cpu, n: u32, ra: u64, key: Key) {
         let block = block_key(ra, key);
         let ea = cpu.st.nia;
-        let (mut grouped, mut inner, mut large, mut moved) = (true, true, false, false);
+        let (mut grouped, mut inner, mut large, mut windowed, mut moved) = (true, true, false, true, false);
         let mut targets = Targets::default();
         // If the loop calls through the count register, that may still hold the address.
         targets.add(cpu.st.ctr.wrapping_sub(ea & !4095) as i64);
@@ -183,16 +194,15 @@ impl Jit {
             }
             Some(State::There(i)) => {
                 let counts = &self.counts;
-                let [entries, instructions, computed] =
-                    [region::ENTRIES, region::INSTRUCTIONS, region::COMPUTED]
+                let [entries, instructions, computed, missed] =
+                    [region::ENTRIES, region::INSTRUCTIONS, region::COMPUTED, region::MISSED]
                         .map(|w| counts.region(i.uses, w));
                 let short = i.inner && entries >= TRIAL && instructions < LONG * entries;
                 let left = computed > TRIAL / 2 && computed > entries / 4;
-                if i.asked
-                    || entries < TRIAL
-                    || instructions >= WORTH * entries && !left && !short
-                    || t.options.all
-                {
+                let accesses = instructions / u64::from(i.instructions.max(1)) * u64::from(i.accesses);
+                let misses = i.windowed && accesses < HITS * missed;
+                let vain = instructions < WORTH * entries;
+                if i.asked || entries < TRIAL || !(vain || left || short || misses) || t.options.all {
                     return;
                 }
                 let known = i.targets.all().len();
@@ -203,20 +213,23 @@ impl Jit {
                 let was = i.grouped;
                 inner = i.inner && !short;
                 (large, moved) = (i.large, i.moved);
-                // A short inner loop's is good enough until that of the loop round it is there.
-                if !short {
+                windowed = i.windowed && (short || !misses);
+                // A short inner loop's is good enough until that of the loop round it is there; so is one
+                // with windows.
+                let good = short || misses && !vain && !left;
+                if !good {
                     self.retire_region(c, n, block);
                 }
                 // With more targets it may be left less often; or it is left because what shares a probe straddles
                 // pages.
-                grouped = was && (short || targets.all().len() > known);
-                if !was && !grouped && !short {
+                grouped = was && (good || targets.all().len() > known);
+                if !was && !grouped && !good {
                     return;
                 }
             }
             Some(_) => return,
         }
-        let how = How { grouped, inner, large, moved, rounds: ROUNDS, targets };
+        let how = How { grouped, inner, large, windowed, moved, rounds: ROUNDS, targets };
         self.request_region(c, cpu, ra, ea, key, how, &[]);
         if c.tier2.as_ref().is_some_and(|t| t.options.all || t.options.wait) {
             self.take_regions(c, cpu);
@@ -236,7 +249,7 @@ impl Jit {
         called: &[i32],
     ) {
         let block = block_key(ra, key);
-        let How { grouped, inner, large, moved, rounds, targets } = how;
+        let How { grouped, inner, large, windowed, moved, rounds, targets } = how;
         let Some(t) = &mut c.tier2 else { return };
         // No number comes twice: windows of one region would be taken for another's.
         if t.asked >= PENDING || t.number == i32::MAX as u32 {
@@ -298,6 +311,7 @@ impl Jit {
                 grouped,
                 inner,
                 large,
+                windowed,
                 moved,
                 rounds,
                 targets,
@@ -378,8 +392,9 @@ impl Jit {
             Err(Refusal::More(called)) => {
                 t.give_up(ticket.block, false);
                 let ra = ticket.page | ticket.block & 4095;
-                let Ticket { grouped, inner, large, moved, rounds, targets, .. } = ticket;
-                let how = How { grouped, inner, large, moved, rounds: rounds.saturating_sub(1), targets };
+                let Ticket { grouped, inner, large, windowed, moved, rounds, targets, .. } = ticket;
+                let rounds = rounds.saturating_sub(1);
+                let how = How { grouped, inner, large, windowed, moved, rounds, targets };
                 self.request_region(c, cpu, ra, ticket.ea, ticket.key, how, &called);
             }
             Err(Refusal::Entry(off)) => {
@@ -387,8 +402,9 @@ impl Jit {
                 let (ra, ea) = [ticket.page, ticket.ea & !4095].map(|at| at | u64::from(off) & 4095).into();
                 let block = block_key(ra, ticket.key);
                 if !t.states.contains_key(&block) && c.cache.find(block).is_some() {
-                    let Ticket { grouped, inner, large, targets, .. } = ticket;
-                    let how = How { grouped, inner, large, moved: true, rounds: ROUNDS, targets };
+                    let Ticket { grouped, inner, large, windowed, targets, .. } = ticket;
+                    let (moved, rounds) = (true, ROUNDS);
+                    let how = How { grouped, inner, large, windowed, moved, rounds, targets };
                     self.request_region(c, cpu, ra, ea, ticket.key, how, &[]);
                 }
             }
@@ -421,6 +437,9 @@ impl Jit {
             grouped: ticket.grouped,
             inner: made.inner,
             large: ticket.large,
+            windowed: made.windowed,
+            instructions: made.instructions,
+            accesses: made.accesses,
             moved: ticket.moved,
             asked: false,
             targets: ticket.targets,
@@ -444,7 +463,11 @@ impl Jit {
         );
         e.a.load(RCX, engine(slot::COUNTS));
         e.a.alumi(Alu::Add, true, counter(region::ENTRIES), 1);
-        let judged = made.inner.then(|| {
+        if made.windowed {
+            e.a.lea(RAX, m(RCX, uses));
+            e.a.store(engine(slot::USES), RAX, 8);
+        }
+        let judged = (made.inner || made.windowed).then(|| {
             e.a.alumi(Alu::Cmp, true, counter(region::ENTRIES), TRIAL as i32);
             e.a.jcc(Cc::E)
         });

@@ -19,6 +19,7 @@ use super::places::Places;
 use super::region::{Item, whole};
 use super::strip::{Fast, Seen};
 use super::{Exit, Targets};
+use crate::counts::region;
 use crate::thunk::{Ask, slot};
 
 /// A condition, perhaps to be complemented.
@@ -945,6 +946,11 @@ impl Lower<'_> {
         let hit = self.f.ins().icmp(IntCC::Equal, tag, page);
         self.f.ins().brif(hit, found, &[], miss, &[]);
         self.f.switch_to_block(found);
+        let uses = self.state_load(I64, Self::engine_at(slot::USES));
+        let trusted = MemFlagsData::trusted();
+        let missed = self.f.ins().load(I64, trusted, uses, region::MISSED);
+        let missed = self.f.ins().iadd_imm_s(missed, 1);
+        self.f.ins().store(trusted, missed, uses, region::MISSED);
         self.state_store(w.page, page);
         let addend = self.f.ins().load(I64, flags, entry, std::mem::offset_of!(mem::TlbEntry, addend) as i32);
         self.state_store(w.addend, addend);

@@ -128,6 +128,8 @@ pub struct Ticket {
     pub inner: bool,
     /// It may be large.
     pub large: bool,
+    /// Accesses have windows.
+    pub windowed: bool,
     /// The head is where the loop is entered, not where it turns back to.
     pub moved: bool,
     /// How often more pages may still be asked for.
@@ -191,10 +193,14 @@ pub struct Code {
     pub pages: [bool; SLOTS],
     /// There is a loop round it that it could have had in it.
     pub inner: bool,
+    /// Accesses in it have windows.
+    pub windowed: bool,
     /// Blocks in it.
     pub blocks: u32,
     /// Guest instructions in it.
     pub instructions: u32,
+    /// Loads and stores in it.
+    pub accesses: u32,
 }
 
 /// What became of a request.
