@@ -187,6 +187,11 @@ impl Asm<'_> {
             self.b(0x40 | rex);
         }
         self.opcode(op);
+        self.memory(reg, at);
+    }
+
+    /// The bytes of an instruction that say which memory, with `reg` beside it.
+    fn memory(&mut self, reg: u8, at: M) {
         let base = at.base.0 & 7;
         let md = if at.disp == 0 && base != 5 {
             0
@@ -632,6 +637,15 @@ impl Asm<'_> {
     /// hi:lo = rdx * s, without the flags (BMI2); the same register twice gets hi.
     pub fn mulx(&mut self, hi: R, lo: R, s: R) {
         self.vex(3, 2, true, 0xf6, hi.0, lo.0, s.0);
+    }
+    /// The same with a factor in memory.
+    pub fn mulx_m(&mut self, hi: R, lo: R, at: M) {
+        let ix = at.index.map_or(0, |(x, _)| x.0);
+        self.b(0xc4);
+        self.b((!hi.0 >> 3 & 1) << 7 | (!ix >> 3 & 1) << 6 | (!at.base.0 >> 3 & 1) << 5 | 2);
+        self.b(1 << 7 | (!lo.0 & 15) << 3 | 3);
+        self.b(0xf6);
+        self.memory(hi.0, at);
     }
     /// With an 8-bit constant.
     pub fn v3i(&mut self, prefix: u8, op: u32, d: X, v: X, s: X, i: u8) {

@@ -100,6 +100,8 @@ struct Cold {
     next: (u32, u32),
     /// What the FPSCR is owed before the instruction.
     late: Option<LateOp>,
+    /// What CA32 is owed of.
+    owed: Option<Owed>,
     /// The first site is for this.
     retry: Option<Retry>,
     fields: Fields,
@@ -111,6 +113,18 @@ struct Cold {
 pub struct LateOp {
     pub code: u32,
     pub operands: [Option<X>; 3],
+}
+
+/// A sum that CA32 is owed of: its operands and where it is.
+#[derive(Clone, Copy)]
+struct Owed {
+    /// `None`: at [`slot::ADDED`].
+    x: Option<u8>,
+    /// This is the complement of what was added.
+    not: bool,
+    /// A register, or a constant.
+    y: Result<u8, i32>,
+    sum: u8,
 }
 
 /// Half of the product of two general registers: the upper one or the lower one. They have not changed since.
@@ -194,6 +208,7 @@ struct Mark {
     compared: [Option<Compared>; 8],
     unwritten: u8,
     carry_in_flag: bool,
+    owed: Option<Owed>,
     groups: [Option<Group>; GROUPS],
     sides: usize,
     exits: usize,
@@ -252,6 +267,10 @@ pub struct Emit<'a> {
     unwritten: u8,
     /// The host's carry flag is XER[CA], which memory does not hold.
     carry_in_flag: bool,
+    /// Memory does not hold XER[CA32], which is of this sum.
+    owed: Option<Owed>,
+    /// The general register that rdx holds, for products.
+    factor: Option<u8>,
     /// This instruction may leave its carry there.
     chain: bool,
     pub(crate) groups: [Option<Group>; GROUPS],
@@ -413,6 +432,8 @@ impl<'a> Emit<'a> {
             compared: [None; 8],
             unwritten: 0,
             carry_in_flag: false,
+            owed: None,
+            factor: None,
             chain: false,
             groups: [None; GROUPS],
             retry: None,
@@ -463,6 +484,7 @@ impl<'a> Emit<'a> {
             compared: self.compared,
             unwritten: self.unwritten,
             carry_in_flag: self.carry_in_flag,
+            owed: self.owed,
             groups: self.groups,
             sides: self.l.sides.len(),
             exits: self.l.exits.len(),
@@ -474,7 +496,12 @@ impl<'a> Emit<'a> {
         let place = thunk::place(off, self.done, op as u16);
         self.l.vain.clear();
         let crossing = i.prefix != 0 && off & 63 == 60;
-        let ok = !crossing && (self.straight(op, i) || isa::exec(op, self, i).is_ok()) && !self.failed;
+        let straight = !crossing && self.straight(op, i);
+        if !straight {
+            self.factor = None;
+        }
+        let ok = straight || !crossing && isa::exec(op, self, i).is_ok();
+        let ok = ok && !self.failed;
         let seen = self.l.sites.len() > self.cold_from || self.l.warms.len() > mark.warms;
         if !ok || seen || !quiet(op) {
             self.stored = [0; 32];
@@ -506,6 +533,7 @@ impl<'a> Emit<'a> {
                     keep: self.x.in_use(),
                     next: (off + self.len, self.done + 1),
                     late: mark.late,
+                    owed: mark.owed,
                 });
             }
         } else {
@@ -514,6 +542,7 @@ impl<'a> Emit<'a> {
             self.compared = mark.compared;
             self.unwritten = mark.unwritten;
             self.carry_in_flag = mark.carry_in_flag;
+            self.owed = mark.owed;
             self.groups = mark.groups;
             self.l.sides.truncate(mark.sides);
             self.l.exits.truncate(mark.exits);
@@ -523,6 +552,7 @@ impl<'a> Emit<'a> {
             self.ended = false;
             self.late = mark.late;
             self.put_carry();
+            self.put_owed();
             self.settle_all();
             self.put_late();
             self.call_one(place, i.raw, i.prefix, false);
@@ -553,6 +583,7 @@ impl<'a> Emit<'a> {
     pub fn finish(&mut self, next: u32) {
         if !self.ended {
             self.put_carry();
+            self.put_owed();
             self.settle_all();
             self.exit(next as i64, self.done, false);
         }
@@ -563,7 +594,7 @@ impl<'a> Emit<'a> {
         for n in 0..self.l.colds.len() {
             let c = &self.l.colds[n];
             let (first, last, retry, fields) = (c.first, c.last, c.retry, c.fields);
-            let (xregs, keep, late, next) = (c.xregs, c.keep, c.late, c.next);
+            let (xregs, keep, late, owed, next) = (c.xregs, c.keep, c.late, c.owed, c.next);
             let (place, raw, prefix, resume, regs) = (c.place, c.raw, c.prefix, c.resume, c.regs);
             if let Some(t) = retry {
                 self.a.here(self.l.sites[first]);
@@ -577,6 +608,8 @@ impl<'a> Emit<'a> {
                     self.a.here(site);
                 }
             }
+            self.owed = owed;
+            self.put_owed();
             self.write_fields(fields);
             self.late = late;
             self.put_late();
@@ -1011,6 +1044,7 @@ impl<'a> Emit<'a> {
         };
         self.move_groups(n, v);
         self.forget_products(n);
+        self.factor = self.factor.filter(|&f| f != n);
         for c in self.compared.iter_mut() {
             if c.is_some_and(|c| c.a == Operand::Guest(n) || c.b == Operand::Guest(n)) {
                 *c = None;

@@ -84,9 +84,11 @@ pub mod slot {
     pub const PRODUCTS: usize = 251;
     /// How many of them.
     pub const PRODUCT_COUNT: usize = 8;
+    /// An operand that CA32 is owed of, see `emit::carry`.
+    pub const ADDED: usize = PRODUCTS + PRODUCT_COUNT;
     /// Where [`super::piece`]s leave their results, two words each.
     #[cfg(feature = "tier2")]
-    pub const PIECES: usize = PRODUCTS + PRODUCT_COUNT;
+    pub const PIECES: usize = ADDED + 1;
     /// Address of the counters of the region with windows that was entered last, see [`crate::counts::region`].
     #[cfg(feature = "tier2")]
     pub const USES: usize = PIECES + 2 * super::piece::ALL.len();

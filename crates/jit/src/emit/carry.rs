@@ -3,19 +3,23 @@
 //! Sums of many words are chains of `addc`, `adde`, `addze` with multiplications and moves between them. As long as
 //! nothing changes the host's flags, the carry from one to the next stays in CF; it is stored before the first
 //! instruction that may change them or look. CA32 is not made at all where another carry follows before anybody can
-//! see it: at a memory access, at the end of the block, in whatever reads the XER.
+//! see it: at the end of the block, in whatever reads the XER. The rare cases of memory accesses in between make it first.
 //!
 //! The halves of the products that are summed come from one multiplication.
 
+use isa::audit::audit;
 use isa::{CarryIn, Insn, Op};
 
-use super::{Emit, Product, V, st};
+use super::{Emit, Owed, Product, V, guest_at, st};
 use crate::MOST;
 use crate::asm::{Alu, Cc, R, RAX, RBP, RCX, RDX, Sh, m};
 use crate::thunk::{engine, slot};
 
 /// Instructions looked at for the next carry.
 const AHEAD: u32 = 16;
+
+/// The same for the next one that replaces CA32.
+const FAR: u32 = 24;
 
 /// Instructions looked at for the other half of a product.
 const PARTNER: u32 = 40;
@@ -35,6 +39,37 @@ fn passes(op: Op, i: Insn) -> bool {
         Add | Subf | Neg | Mullw | Mulld | Mulhw | Mulhwu | Mulhd | Mulhdu => !i.oe() && !i.rc(),
         _ => false,
     }
+}
+
+/// Whether `op` is an access of general registers to memory.
+fn accesses(op: Op) -> bool {
+    use Op::*;
+    matches!(
+        op,
+        Lbz | Lbzx
+            | Lhz
+            | Lhzx
+            | Lha
+            | Lhax
+            | Lwz
+            | Lwzx
+            | Lwa
+            | Lwax
+            | Ld
+            | Ldx
+            | Ldu
+            | Ldux
+            | Stb
+            | Stbx
+            | Sth
+            | Sthx
+            | Stw
+            | Stwx
+            | Std
+            | Stdx
+            | Stdu
+            | Stdux
+    )
 }
 
 impl Emit<'_> {
@@ -80,6 +115,58 @@ impl Emit<'_> {
             off += 4;
         }
         false
+    }
+
+    /// Whether another carry is made after this instruction with nothing but rare cases of accesses to look at this one's
+    /// CA32, and until then the registers of `kept` do not change.
+    fn may_owe(&self, kept: u32) -> bool {
+        let mut off = self.off + self.len;
+        for n in 1..FAR {
+            // The block ends there at the latest.
+            let Some(w) = self.word(off).filter(|_| self.done + n < MOST) else { return false };
+            let i = Insn::new(w);
+            let op = isa::decode(i, self.mode.level);
+            if carries(op) {
+                return true;
+            }
+            if !passes(op, i) && !accesses(op) || audit(op, i, self.mode).write.gpr & kept != 0 {
+                return false;
+            }
+            off += 4;
+        }
+        false
+    }
+
+    /// Have memory hold CA32. Changes rax.
+    pub(super) fn put_owed(&mut self) {
+        let Some(Owed { x, not, y, sum }) = self.owed.take() else { return };
+        self.a.load(RAX, x.map_or(engine(slot::ADDED), guest_at));
+        if not {
+            self.a.not(RAX);
+        }
+        match y {
+            Ok(n) => self.a.alum(Alu::Xor, true, RAX, guest_at(n)),
+            Err(0) => {}
+            Err(n) => self.a.alui(Alu::Xor, true, RAX, n),
+        }
+        self.a.alum(Alu::Xor, true, RAX, guest_at(sum));
+        self.a.bt(RAX, 32);
+        self.a.setcc_m(Cc::B, m(RBP, st!(xer_ca32)));
+    }
+
+    /// What CA32 is to be owed of after this instruction, a carry of `x`, perhaps complemented, and `y`, if it is.
+    fn owes(&self, i: Insn, not: bool, y: Source) -> Option<Owed> {
+        let [t, a, b] = [i.rt(), i.ra(), i.rb()].map(|n| n as u8 & 31);
+        let y = if let Source::Imm(n) = y { Err(n) } else { Ok(b) };
+        // An operand whose register takes the sum is kept aside. Which of them is the complement makes no difference.
+        let (x, y) = match (a == t, y == Ok(t)) {
+            (true, true) => return None,
+            (false, true) => (None, Ok(a)),
+            (aside, false) => ((!aside).then_some(a), y),
+        };
+        let bit = |n: u8| 1u32 << n;
+        let kept = bit(t) | x.map_or(0, bit) | y.map_or(0, bit);
+        self.may_owe(kept).then_some(Owed { x, not, y, sum: t })
     }
 
     /// A plain instruction of a chain straight from its fields: operands that are in no host register are taken from
@@ -131,9 +218,18 @@ impl Emit<'_> {
         self.operate(op, d, y);
         self.writes();
         // A carry of before is no more.
+        self.owed = None;
         self.carry_in_flag = self.carry_passes();
         if !self.carry_in_flag {
             self.a.setcc_m(Cc::B, m(RBP, st!(xer_ca)));
+            self.owed = self.owes(i, not, y);
+        }
+        if let Some(Owed { x: None, .. }) = self.owed {
+            let aside = if i.ra() == i.rt() { x } else { y };
+            let h = if let Source::Host(h) = aside { h } else { RAX };
+            self.take(h, aside);
+            self.a.store(engine(slot::ADDED), h, 8);
+        } else if !self.carry_in_flag && self.owed.is_none() {
             self.take(RAX, x);
             if not {
                 self.a.not(RAX);
@@ -185,23 +281,34 @@ impl Emit<'_> {
 
     /// A product's upper or lower half, with the flags left alone; the other goes to `place`.
     fn multiply(&mut self, i: Insn, upper: bool, place: Option<usize>) {
-        let (x, y) = match (self.source(i.ra() as u8), self.source(i.rb() as u8)) {
-            // One of them had better be there next time.
-            (x @ Source::Memory(_), Source::Memory(b)) => {
-                let V::Reg(y) = self.guest(b) else { return };
-                (x, y)
-            }
-            (x, Source::Host(y)) => (x, y),
-            (Source::Host(x), y) => (y, x),
-            (Source::Imm(_), _) | (_, Source::Imm(_)) => return,
+        let of = [i.ra(), i.rb()].map(|n| n as u8 & 31);
+        // Products often have a factor in common: that is the one in rdx, else one that is at hand.
+        let common = match (self.factor, of.map(|n| self.regs.host(n))) {
+            (Some(f), _) if of.contains(&f) => f,
+            (_, [Some(_), None]) => of[0],
+            _ => of[1],
         };
-        let d = self.alloc();
-        self.take(RDX, x);
-        match place {
-            None if upper => self.a.mulx(d, d, y),
-            _ if upper => self.a.mulx(d, RAX, y),
-            _ => self.a.mulx(RAX, d, y),
+        let other = if of[0] == common { of[1] } else { of[0] };
+        if self.factor != Some(common) {
+            let V::Reg(r) = self.guest(common) else { return };
+            self.a.mov(RDX, r);
         }
+        let y = self.source(other);
+        let d = self.alloc();
+        let (hi, lo) = match place {
+            None if upper => (d, d),
+            _ if upper => (d, RAX),
+            _ => (RAX, d),
+        };
+        match y {
+            Source::Host(y) => self.a.mulx(hi, lo, y),
+            Source::Memory(n) => {
+                let at = self.memory(n);
+                self.a.mulx_m(hi, lo, at);
+            }
+            Source::Imm(_) => return,
+        }
+        self.factor = Some(common);
         if let Some(k) = place {
             self.a.store(engine(slot::PRODUCTS + k), RAX, 8);
         }
@@ -267,6 +374,7 @@ impl Emit<'_> {
             }
         }
         if ca {
+            self.owed = None;
             self.a.mov(RAX, x);
             self.a.alu(Alu::Xor, true, RAX, y);
             self.a.alu(Alu::Xor, true, RAX, d);

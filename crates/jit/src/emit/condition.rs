@@ -309,6 +309,7 @@ impl Emit<'_> {
     /// Write a CR field that follows from a comparison, whose operands are in these host registers or in memory; the
     /// host's flags may already be those of the comparison. Changes rax, rcx and rdx.
     fn put_field(&mut self, n: u8, x: Compared, [ra, rb]: [Option<R>; 2], flags: bool) {
+        self.factor = None;
         let at = m(RBP, st!(cr) + i32::from(n));
         if x.may.is_power_of_two() {
             self.a.storei8(at, x.may | SO_OWED);
