@@ -98,43 +98,35 @@ impl Emit<'_> {
         }
     }
 
-    /// Whether another carry is made after this instruction before anybody can look at this one's CA32.
-    fn carry_passes(&self) -> bool {
-        let mut off = self.off + self.len;
-        for n in 1..AHEAD {
+    /// Whether another carry is made within `most` instructions after this one, with nothing but those for which `between`
+    /// before it.
+    fn carry_after(&self, most: u32, between: impl Fn(Op, Insn) -> bool) -> bool {
+        for n in 1..most {
             // The block ends there at the latest.
-            let Some(w) = self.word(off).filter(|_| self.done + n < MOST) else { return false };
+            let at = self.off + self.len + 4 * (n - 1);
+            let Some(w) = self.word(at).filter(|_| self.done + n < MOST) else { return false };
             let i = Insn::new(w);
             let op = isa::decode(i, self.mode.level);
             if carries(op) {
                 return true;
             }
-            if !passes(op, i) {
+            if !between(op, i) {
                 return false;
             }
-            off += 4;
         }
         false
+    }
+
+    /// Whether another carry is made after this instruction before anybody can look at this one's CA32.
+    fn carry_passes(&self) -> bool {
+        self.carry_after(AHEAD, passes)
     }
 
     /// Whether another carry is made after this instruction with nothing but rare cases of accesses to look at this one's
     /// CA32, and until then the registers of `kept` do not change.
     fn may_owe(&self, kept: u32) -> bool {
-        let mut off = self.off + self.len;
-        for n in 1..FAR {
-            // The block ends there at the latest.
-            let Some(w) = self.word(off).filter(|_| self.done + n < MOST) else { return false };
-            let i = Insn::new(w);
-            let op = isa::decode(i, self.mode.level);
-            if carries(op) {
-                return true;
-            }
-            if !passes(op, i) && !accesses(op) || audit(op, i, self.mode).write.gpr & kept != 0 {
-                return false;
-            }
-            off += 4;
-        }
-        false
+        let keeps = |op, i| audit(op, i, self.mode).write.gpr & kept == 0;
+        self.carry_after(FAR, |op, i| (passes(op, i) || accesses(op)) && keeps(op, i))
     }
 
     /// Have memory hold CA32. Changes rax.
