@@ -543,6 +543,7 @@ impl<'a> Emit<'a> {
             self.unwritten = mark.unwritten;
             self.carry_in_flag = mark.carry_in_flag;
             self.owed = mark.owed;
+            self.factor = None;
             self.groups = mark.groups;
             self.l.sides.truncate(mark.sides);
             self.l.exits.truncate(mark.exits);

@@ -94,6 +94,15 @@ pub mod slot {
     pub const USES: usize = PIECES + 2 * super::piece::ALL.len();
 }
 
+/// Translated code reaches all of the words without a look at how many there are.
+#[cfg(feature = "tier2")]
+const _: () = {
+    const fn words<const N: usize>(_: fn(&arch::CpuState) -> &[u64; N]) -> usize {
+        N
+    }
+    assert!(slot::USES < words(|s| &s.engine));
+};
+
 /// Displacement off rbp of a byte of [`arch::CpuState`].
 pub const fn field(offset: usize) -> i32 {
     offset as i32 - BIAS
