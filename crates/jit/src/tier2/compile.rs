@@ -249,6 +249,8 @@ impl Compiler {
             only_singles: region.only_singles() & !pairs & !wide,
             dirty: Regs::NONE,
             fields: [None; 8],
+            spends: region.spent(),
+            spent: 0,
             turns: region.turns.clone(),
             block: r.head,
             item: Item { off: r.head, op: isa::Op::Invalid, insn: Insn::new(0) },
@@ -256,7 +258,7 @@ impl Compiler {
             ended: false,
             failed: false,
         };
-        l.take_budget(left);
+        l.take_budget(left, 0);
         l.base = l.state_load(I64, Lower::engine_at(BASE));
         for (p, used) in r.ticket.others.iter().zip(region.pages()) {
             if let (Some(p), true) = (p, used) {
@@ -353,13 +355,13 @@ fn copy_of(l: &mut Lower, s: &Strip, region: &Region, failed: &mut Vec<u32>) {
     let slow = l.f.create_block();
     l.f.ins().brif(turns, first, &[], slow, &[]);
     l.f.switch_to_block(slow);
-    l.f.def_var(l.vars.left, stop);
-    l.turn(slow, off, plan);
+    l.turn(slow, off, plan, stop);
 }
 
 fn block_of(l: &mut Lower, b: &Block, failed: &mut Vec<u32>) {
     l.block = b.off;
     l.dirty = b.dirty;
+    l.spent = l.spends.get(&b.off).copied().unwrap_or(0);
     l.done = 0;
     l.ended = false;
     l.singles.clear();

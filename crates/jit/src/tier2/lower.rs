@@ -64,7 +64,7 @@ pub struct Vars {
     pub last: (Variable, [Variable; 3]),
     /// What happened to FPCC, FI and FR since then.
     pub after: Variable,
-    /// Budget left at the start of the block.
+    /// Budget left, and [`Lower::spent`] of it.
     pub left: Variable,
     /// Turns that a copy of a loop has still to do, the present one included.
     pub turns: Variable,
@@ -95,8 +95,8 @@ pub struct Way {
     block: ir::Block,
     /// The place, relative to the head's page.
     rel: i64,
-    /// The block there, if it is in the region.
-    to: Option<ir::Block>,
+    /// The block there, if it is in the region, and what is spent there.
+    to: Option<(ir::Block, i64)>,
     /// A loop turns there.
     turns: bool,
 }
@@ -220,6 +220,10 @@ pub struct Lower<'f> {
     /// Registers that may be unlike memory now.
     pub(super) dirty: Regs,
     pub(super) fields: [Option<Field>; 8],
+    /// What is spent where blocks begin, see [`Region::spent`].
+    pub(super) spends: BTreeMap<u32, i64>,
+    /// Instructions done that were not taken off the budget yet, but for [`Lower::done`].
+    pub(super) spent: i64,
     /// From where to where the region turns, by offsets of blocks.
     pub(super) turns: BTreeSet<(u32, u32)>,
     /// Offset of the block.
@@ -424,12 +428,13 @@ impl Lower<'_> {
         self.f.ins().return_(&answer);
     }
 
-    /// In the entry block: take the first part of the budget.
-    pub(super) fn take_budget(&mut self, all: Value) {
+    /// Take a part of the budget, and what is `spent`.
+    pub(super) fn take_budget(&mut self, all: Value, spent: i64) {
         let most = self.iconst(PART as u64);
         let part = self.f.ins().smin(all, most);
         let rest = self.f.ins().isub(all, part);
         self.state_store(Self::engine_at(slot::REST), rest);
+        let part = self.plus(part, spent);
         self.f.def_var(self.vars.left, part);
     }
 
@@ -447,7 +452,11 @@ impl Lower<'_> {
             return self.f.ins().iadd_imm_s(left, -((spent + done) as i64));
         }
         let left = self.f.use_var(self.vars.left);
-        if done == 0 { left } else { self.f.ins().iadd_imm_s(left, -(done as i64)) }
+        self.plus(left, -(self.spent + done as i64))
+    }
+
+    fn plus(&mut self, v: Value, n: i64) -> Value {
+        if n == 0 { v } else { self.f.ins().iadd_imm_s(v, n) }
     }
 
     fn write_back(&mut self) {
@@ -535,16 +544,13 @@ impl Lower<'_> {
         self.f.switch_to_block(on);
     }
 
-    /// The block of instructions is complete, with `last` one that is not counted yet: its count goes off the budget.
+    /// The block of instructions is complete, with `last` one that is not counted yet.
     fn settle(&mut self, last: u32) {
-        if let Some(fast) = &mut self.fast {
-            // What turns are left says it.
-            fast.spent += std::mem::take(&mut self.done) + last;
-            return;
+        let done = std::mem::take(&mut self.done) + last;
+        match &mut self.fast {
+            Some(fast) => fast.spent += done,
+            None => self.spent += done as i64,
         }
-        let left = self.left(self.done + last);
-        self.f.def_var(self.vars.left, left);
-        self.done = 0;
     }
 
     /// A block that goes on at `rel`; the budget is settled. What is new is filled by [`Lower::fill_ways`].
@@ -582,8 +588,11 @@ impl Lower<'_> {
     }
 
     fn way_to(&mut self, rel: i64, to: Option<ir::Block>, turns: bool) -> ir::Block {
+        let to = to.map(|t| (t, self.spent_at(rel)));
         // Out of the copy of a loop the budget is to be worked out.
-        if let (Some(t), false, None) = (to, turns, &self.fast) {
+        if let (Some((t, spent)), false, None) = (to, turns, &self.fast)
+            && spent == self.spent
+        {
             return t;
         }
         let block = self.f.create_block();
@@ -591,17 +600,27 @@ impl Lower<'_> {
         block
     }
 
+    /// What is spent at the beginning of the region's block at `rel`.
+    pub(super) fn spent_at(&self, rel: i64) -> i64 {
+        self.places.place(rel).and_then(|o| self.spends.get(&o)).copied().unwrap_or(0)
+    }
+
     /// The branch is there: fill the blocks it goes through.
     pub(super) fn fill_ways(&mut self) {
         while let Some(Way { block, rel, to, turns }) = self.ways.pop() {
             self.f.switch_to_block(block);
-            let Some(t) = to else {
+            let Some((t, spent)) = to else {
                 self.f.set_cold_block(block);
                 self.leave(Exit::Go(rel), 0);
                 continue;
             };
             if self.fast.is_some() {
                 let left = self.left(0);
+                let left = self.plus(left, spent);
+                self.f.def_var(self.vars.left, left);
+            } else if spent != self.spent {
+                let left = self.f.use_var(self.vars.left);
+                let left = self.plus(left, spent - self.spent);
                 self.f.def_var(self.vars.left, left);
             }
             if !turns {
@@ -612,12 +631,12 @@ impl Lower<'_> {
             self.f.ins().sequence_point();
             let (more, out) = (self.cold_exit(), self.cold_exit());
             let left = self.f.use_var(self.vars.left);
-            let over = self.f.ins().icmp_imm_s(IntCC::SignedLessThan, left, 0);
+            let over = self.f.ins().icmp_imm_s(IntCC::SignedLessThan, left, spent);
             self.f.ins().brif(over, more, &[], t, &[]);
             self.f.switch_to_block(more);
-            let rest = self.state_load(I64, Self::engine_at(slot::REST));
-            let all = self.f.ins().iadd(left, rest);
-            self.take_budget(all);
+            let left = self.plus(left, -spent);
+            let all = self.with_rest(left);
+            self.take_budget(all, spent);
             let flags = MemFlagsData::trusted();
             let exit_at = self.state_load(I64, Self::engine_at(slot::EXIT));
             let x = self.f.ins().load(I32, flags, exit_at, 0);
@@ -626,15 +645,18 @@ impl Lower<'_> {
             let stop = self.f.ins().bor(stop, over);
             self.f.ins().brif(stop, out, &[], t, &[]);
             self.f.switch_to_block(out);
-            let fast = self.fast.take();
+            let here = (self.fast.take(), std::mem::replace(&mut self.spent, spent));
             self.leave(Exit::Go(rel), 0);
-            self.fast = fast;
+            (self.fast, self.spent) = here;
         }
     }
 
-    /// Block `b` goes on at block `t`, a turn of the loop whose head is at `off`.
-    pub(super) fn turn(&mut self, b: ir::Block, off: u32, t: ir::Block) {
-        self.ways.push(Way { block: b, rel: self.places.rel(off), to: Some(t), turns: true });
+    /// Block `b` goes on at block `t`, a turn of the loop whose head is at `off`, with a budget of `left`.
+    pub(super) fn turn(&mut self, b: ir::Block, off: u32, t: ir::Block, left: Value) {
+        self.f.def_var(self.vars.left, left);
+        self.spent = 0;
+        let rel = self.places.rel(off);
+        self.ways.push(Way { block: b, rel, to: Some((t, self.spent_at(rel))), turns: true });
         self.fill_ways();
     }
 

@@ -107,6 +107,39 @@ impl Region {
         }
     }
 
+    /// Instructions that are done and not yet taken off the budget where each block begins. Where ways of different
+    /// lengths meet, what one is longer than another is taken off on the way, as it is where the region turns: most blocks
+    /// have nothing to take off.
+    pub fn spent(&self) -> BTreeMap<u32, i64> {
+        let ahead = |b: &Block, to: u32| !self.turns.contains(&(b.off, to));
+        // Each after all that lead to it.
+        let mut order = Vec::new();
+        let mut seen = BTreeSet::from([self.head]);
+        let mut path = vec![(self.head, 0)];
+        while let Some((at, taken)) = path.last_mut() {
+            match self.blocks.get(at).and_then(|b| Some((b, *b.next.get(*taken)?))) {
+                Some((b, to)) => {
+                    *taken += 1;
+                    if ahead(b, to) && seen.insert(to) {
+                        path.push((to, 0));
+                    }
+                }
+                None => order.extend(path.pop().map(|(at, _)| at)),
+            }
+        }
+        let mut spent = BTreeMap::from([(self.head, 0)]);
+        for off in order.into_iter().rev().filter(|&o| o != self.head) {
+            let Some(b) = self.blocks.get(&off) else { continue };
+            let before = b.from.iter().filter_map(|f| self.blocks.get(f)).filter(|f| ahead(f, off));
+            // A block with another way to go would need a block more to take something off.
+            let at = before
+                .filter_map(|f| Some((f.next.len() > 1, spent.get(&f.off)? + f.items.len() as i64)))
+                .max();
+            spent.insert(off, at.map_or(0, |x| x.1));
+        }
+        spent
+    }
+
     /// Instructions in it.
     pub fn len(&self) -> usize {
         self.blocks.values().map(|b| b.items.len()).sum()

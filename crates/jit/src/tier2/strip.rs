@@ -239,6 +239,8 @@ impl Lower<'_> {
         }
         // No more than the budget is enough for: the last turn may use it up.
         let left = self.f.use_var(self.vars.left);
+        let spent = self.spent_at(self.places.rel(strip.chain[0]));
+        let left = self.f.ins().iadd_imm_s(left, -spent);
         let share = self.f.ins().imul_imm_s(left, (1 << SHARE) / strip.len);
         let share = self.f.ins().sshr_imm_u(share, SHARE as i64);
         let share = self.f.ins().iadd_imm_s(share, 1);
