@@ -9,7 +9,7 @@ int smp_unit(unsigned seed)
     enum { SIZE = 1 << 19 };
     uint8_t *text = need(SIZE), *packed = need(2 * SIZE);
     uint64_t sum = seed;
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 20; i++) {
         fill_text(text, SIZE, seed * 10 + (uint64_t)i + 1);
         sum = mix(sum, lz_compress(text, SIZE, packed));
     }
