@@ -47,22 +47,30 @@ pub enum Access {
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct TlbEntry {
-    /// Effective page address, or `NO_PAGE`.
+    /// Effective page address, or [`no_page`].
     pub tag: u64,
     /// Host address minus effective address.
     pub addend: u64,
 }
 
-/// A tag that no access matches (it is not page-aligned).
-const NO_PAGE: u64 = u64::MAX;
-const EMPTY: TlbEntry = TlbEntry { tag: NO_PAGE, addend: 0 };
+/// The tag of nobody's entry at `index`: not page-aligned, and no address of a page that stands there. So it differs both
+/// from the page of an access's last byte and, in bits above those of places in a page, from the access's address.
+#[inline(always)]
+const fn no_page(index: usize) -> u64 {
+    if index == SIZE - 1 { 1 } else { u64::MAX }
+}
+
+#[inline(always)]
+const fn empty(index: usize) -> TlbEntry {
+    TlbEntry { tag: no_page(index), addend: 0 }
+}
 
 /// Whether the entry at `index` is nobody's. Zeroes are that, too, so that tables cost the host nothing where they were
 /// not used: the tag 0 is effective page 0, which stands at index 0 or, for an access that wraps round at the end of the
-/// address space, is looked for at the last index; those two hold a real [`NO_PAGE`] from the start.
+/// address space, is looked for at the last index; those two hold a real [`no_page`] from the start.
 #[inline(always)]
 fn is_empty(tag: u64, index: usize) -> bool {
-    tag == NO_PAGE || (tag == 0 && index != 0)
+    tag == no_page(index) || (tag == 0 && index != 0)
 }
 
 /// log2 of the entries of one table: 256 MiB of pages. Memory of the host is only there for what was used of it.
@@ -149,32 +157,41 @@ impl Log {
         }
     }
 
-    /// Call `f` for the entries noted, and maybe others.
-    fn each(&self, tables: &mut Tables, mut f: impl FnMut(Access, &mut TlbEntry)) {
-        const OF: [Access; KINDS] = [Access::Read, Access::Write, Access::Exec];
+    /// Empty those of the entries noted for whose tags `gone`, and maybe others.
+    fn empty_where(&self, tables: &mut Tables, gone: impl Fn(u64) -> bool) {
+        let check = |n: usize, e: &mut TlbEntry| {
+            if gone(e.tag) {
+                *e = empty(n);
+            }
+        };
         if self.over {
-            for (t, a) in tables.iter_mut().zip(OF) {
-                t.iter_mut().for_each(|e| f(a, e));
+            for t in tables {
+                t.iter_mut().enumerate().for_each(|(n, e)| check(n, e));
             }
             return;
         }
         for &n in &self.slots {
             let n = (n & SLOT) as usize;
-            f(OF[n / SIZE], &mut tables[n / SIZE][n % SIZE]);
+            check(n % SIZE, &mut tables[n / SIZE][n % SIZE]);
         }
     }
 
-    /// Call `f` for the entries noted that may let stores to the host page `page` pass, and maybe others.
-    fn each_store_to(&self, tables: &mut Tables, page: u64, mut f: impl FnMut(&mut TlbEntry)) {
+    /// Empty the entries noted that let stores to the host page `page` pass.
+    fn empty_stores_to(&self, tables: &mut Tables, page: u64) {
+        let check = |n: usize, e: &mut TlbEntry| {
+            if !is_empty(e.tag, n) && e.tag.wrapping_add(e.addend) == page {
+                *e = empty(n);
+            }
+        };
         let table = &mut tables[Access::Write as usize];
         if self.over {
-            return table.iter_mut().for_each(f);
+            return table.iter_mut().enumerate().for_each(|(n, e)| check(n, e));
         }
         let of = of_page(page);
         for &n in self.slots.iter().filter(|&&n| n & !SLOT == of) {
             let n = (n & SLOT) as usize;
             if n / SIZE == Access::Write as usize {
-                f(&mut table[n % SIZE]);
+                check(n % SIZE, &mut table[n % SIZE]);
             }
         }
     }
@@ -205,7 +222,7 @@ impl Tlb {
     /// Makes tables of zeroes empty ones (see [`is_empty`]).
     fn mark_empty(&mut self) {
         for table in self.tables.as_flattened_mut() {
-            (table[0], table[SIZE - 1]) = (EMPTY, EMPTY);
+            (table[0], table[SIZE - 1]) = (empty(0), empty(SIZE - 1));
         }
     }
 
@@ -360,7 +377,7 @@ impl Tlb {
                     }
                     *e = TlbEntry { tag: page, addend };
                 } else if e.tag == page {
-                    *e = EMPTY;
+                    *e = empty(index(ea));
                 }
             }
         }
@@ -390,11 +407,7 @@ impl Tlb {
     pub fn flush_low(&mut self) {
         self.generation += 1;
         for (t, log) in self.tables.iter_mut().zip(&mut self.low).skip(1) {
-            log.each(t, |_, e| {
-                if e.tag >> 62 == 0 {
-                    *e = EMPTY;
-                }
-            });
+            log.empty_where(t, |tag| tag >> 62 == 0);
             log.clear();
         }
     }
@@ -403,7 +416,7 @@ impl Tlb {
         self.generation += 1;
         for (n, t) in self.tables.iter_mut().enumerate().skip(first) {
             for log in [&mut self.low[n], &mut self.high[n]] {
-                log.each(t, |_, e| *e = EMPTY);
+                log.empty_where(t, |_| true);
                 log.clear();
             }
         }
@@ -416,7 +429,7 @@ impl Tlb {
         for t in self.tables.iter_mut().skip(1).flatten() {
             let e = &mut t[index(ea)];
             if e.tag == page {
-                *e = EMPTY;
+                *e = empty(index(ea));
             }
         }
     }
@@ -432,14 +445,9 @@ impl Tlb {
             return;
         }
         self.generation += 1;
-        let inside = |tag: u64| tag != NO_PAGE && tag.wrapping_sub(ea & MASK) < len;
         for (n, t) in self.tables.iter_mut().enumerate().skip(1) {
             for log in [&self.low[n], &self.high[n]] {
-                log.each(t, |_, e| {
-                    if inside(e.tag) {
-                        *e = EMPTY;
-                    }
-                });
+                log.empty_where(t, |tag| tag.wrapping_sub(ea & MASK) < len);
             }
         }
     }
@@ -450,11 +458,7 @@ impl Tlb {
         self.generation += 1;
         for (n, t) in self.tables.iter_mut().enumerate() {
             for log in [&self.low[n], &self.high[n]] {
-                log.each_store_to(t, host as u64, |e| {
-                    if e.tag != NO_PAGE && e.tag.wrapping_add(e.addend) == host as u64 {
-                        e.tag = NO_PAGE;
-                    }
-                });
+                log.empty_stores_to(t, host as u64);
             }
         }
     }
@@ -521,6 +525,8 @@ mod tests {
                     [0, 8, 0x1000, 0xffff_f000, 0xffff_fffe, PAGE_SIZE << TLB_BITS, !0 << 62, !0xfff, !0, !6]
                 {
                     assert_eq!(t.load(mode, ea, 8), None, "{ea:#x} in round {round}");
+                    let tag = t.slot(mode, Access::Read, ea).tag;
+                    assert!(ea ^ tag >= PAGE_SIZE, "{ea:#x} is found by bits above the page's");
                     assert_eq!(t.load16(mode, ea), None);
                     assert!(!t.store(mode, ea, 1, 8) && !t.store16(mode, ea, 1));
                     assert!(!t.zero_block(mode, ea));

@@ -1006,21 +1006,25 @@ impl Lower<'_> {
         let index = self.f.ins().band_imm_u(page, (((1u32 << mem::TLB_BITS) - 1) * ENTRY) as i64);
         let entry = self.f.ins().iadd(self.tlb, index);
         let tag_at = self.tables.data[write as usize] + std::mem::offset_of!(mem::TlbEntry, tag) as i32;
-        let flags = self.tlb_flags();
-        let last = if len == 1 { first } else { self.f.ins().iadd_imm_s(first, len - 1) };
-        let last = self.f.ins().band_imm_s(last, -4096);
-        let tag = self.f.ins().load(I64, flags, entry, tag_at);
-        let hit = self.f.ins().icmp(IntCC::Equal, tag, last);
+        let hit = self.is_page(entry, tag_at, first, len);
         let (on, miss, out) = (self.f.create_block(), self.cold_exit(), self.cold_exit());
         self.f.ins().brif(hit, on, &[], miss, &[]);
         self.f.switch_to_block(miss);
         self.ask(first, Ask { len: len as u32, write, word: 0, limit: 0 });
-        let tag = self.f.ins().load(I64, flags, entry, tag_at);
-        let hit = self.f.ins().icmp(IntCC::Equal, tag, last);
+        let hit = self.is_page(entry, tag_at, first, len);
         self.f.ins().brif(hit, on, &[], out, &[]);
         self.fill_cold(out);
         self.f.switch_to_block(on);
         entry
+    }
+
+    /// Whether an entry is that of the page of the `len` bytes from `first` on: then nothing but bits of places in the page
+    /// differ.
+    fn is_page(&mut self, entry: Value, tag_at: i32, first: Value, len: i64) -> Value {
+        let flags = self.tlb_flags();
+        let tag = self.f.ins().load(I64, flags, entry, tag_at);
+        let into = self.f.ins().bxor(first, tag);
+        self.f.ins().icmp_imm_u(IntCC::UnsignedLessThan, into, 4097 - len)
     }
 
     /// In the entry block of region `number` with so many accesses: no window shows a page yet, unless this region had its
