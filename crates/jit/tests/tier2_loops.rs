@@ -455,14 +455,18 @@ fn a_loop_that_misses_its_windows_is_made_without() {
     assert!(s.regions == 1 && s.retired_regions == 0 && s.region_entries > 5_000, "{s:?}");
 }
 
-/// Two loops, one in the other, of so many turns.
-fn nested(outer: u32, inner: u32) -> jit::Stats {
+/// Two loops, one in the other, of so many turns, with `more` instructions than three in the inner one.
+fn nested(outer: u32, inner: u32, more: u32) -> jit::Stats {
     let mut p = Pair::new("power9", true);
     let tier2 = jit::Tier2Options { threshold: 5000, ..pair::options().tier2 };
     p.jit = jit::Jit::new(&jit::Options { tier2, ..pair::options() }).unwrap();
-    // li r9,inner; mtctr r9; 1: add r6,r6,r3; xor r7,r7,r6; bdnz 1b; addi r4,r4,-1; cmpwi r4,0; bne 0
-    let code = [0x7d29_03a6, 0x7cc6_1a14, 0x7ce7_3278, 0x4200_fff8, 0x3884_ffff, 0x2c04_0000, 0x4082_ffe4];
-    p.load(0x1_0000, &[&[14 << 26 | 9 << 21 | inner], &code[..], &[SC1]].concat());
+    // 0: li r9,inner; mtctr r9; 1: add r6,r6,r3; xor r7,r7,r6; addi r8,r8,1 `more` times; bdnz 1b; addi r4,r4,-1;
+    // cmpwi r4,0; bne 0b
+    let back = |n: u32| (4 * (n + more)).wrapping_neg() & 0xfffc;
+    let mut code = vec![14 << 26 | 9 << 21 | inner, 0x7d29_03a6, 0x7cc6_1a14, 0x7ce7_3278];
+    code.extend(vec![0x3908_0001; more as usize]);
+    code.extend([0x4200_0000 | back(2), 0x3884_ffff, 0x2c04_0000, 0x4082_0000 | back(7), SC1]);
+    p.load(0x1_0000, &code);
     p.both(|c| {
         c.st.gpr[3] = 0x1234_5678_9abc_def1;
         c.st.gpr[4] = outer as u64;
@@ -473,8 +477,16 @@ fn nested(outer: u32, inner: u32) -> jit::Stats {
 
 #[test]
 fn a_loop_of_few_turns_is_made_with_the_loop_round_it() {
-    let s = nested(15_000, 4);
-    assert!(s.retired_regions == 1 && s.region_entries < 4_000, "{s:?}");
-    let s = nested(3_000, 200);
-    assert!(s.retired_regions == 0 && s.region_entries > 2_500, "{s:?}");
+    for (outer, inner, more, alone) in [
+        (15_000, 4, 0, false),
+        (3_000, 200, 0, true),
+        // Ten turns are few unless they are long.
+        (9_000, 10, 40, false),
+        (6_000, 10, 110, true),
+    ] {
+        let s = nested(outer, inner, more);
+        let as_said =
+            if alone { s.region_entries > outer as u64 / 2 } else { s.region_entries < outer as u64 / 2 };
+        assert!(as_said && s.retired_regions == !alone as u64, "{inner} turns, {more} more: {s:?}");
+    }
 }

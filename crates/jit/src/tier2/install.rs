@@ -29,9 +29,12 @@ const TRIAL: u64 = 2000;
 /// Instructions that a region must do in each entry on average.
 const WORTH: u64 = 40;
 
-/// The same of one that is an inner loop alone. With the loop round it, it is entered less often; but a compiler has to
-/// find registers for more.
-const LONG: u64 = 300;
+/// The same of one that is an inner loop alone, at least and at most: in between, what it does in [`TURNS`]. With the loop
+/// round it, it is entered less often; but a compiler has to find registers for more, which each turn pays for.
+const LONG: [u64; 2] = [300, 1000];
+
+/// With so many turns ways into and out of a region are a small part.
+const TURNS: u64 = 16;
 
 /// Accesses of a region for each one that looks up another page than its window showed, on average. With less, to look up
 /// the page each time is less work than to look at the windows and have them show others.
@@ -72,6 +75,14 @@ struct Installed {
     targets: Targets,
     /// Real addresses of the other pages that it was made from.
     others: [Option<u64>; SLOTS],
+}
+
+impl Installed {
+    /// It does enough in each entry, on average, to be a region of its own in a loop round it.
+    fn stays(&self, counts: &Counts) -> bool {
+        let [entries, done] = [region::ENTRIES, region::INSTRUCTIONS].map(|w| counts.region(self.uses, w));
+        done >= entries * (TURNS * u64::from(self.instructions)).clamp(LONG[0], LONG[1])
+    }
 }
 
 /// How a region is to be made: parts of a [`Ticket`].
@@ -197,7 +208,7 @@ impl Jit {
                 let [entries, instructions, computed, missed] =
                     [region::ENTRIES, region::INSTRUCTIONS, region::COMPUTED, region::MISSED]
                         .map(|w| counts.region(i.uses, w));
-                let short = i.inner && entries >= TRIAL && instructions < LONG * entries;
+                let short = i.inner && entries >= TRIAL && !i.stays(counts);
                 let left = computed > TRIAL / 2 && computed > entries / 4;
                 let accesses = instructions / u64::from(i.instructions.max(1)) * u64::from(i.accesses);
                 let misses = i.windowed && accesses < HITS * missed;
@@ -289,8 +300,7 @@ impl Jit {
                 begun[1024 * slot + at] = true;
                 if let Some(State::There(i)) = t.states.get(&block_key(page + 4 * at as u64, key))
                     && self.counts.region(i.uses, region::ENTRIES) >= TRIAL / 20
-                    && self.counts.region(i.uses, region::INSTRUCTIONS)
-                        >= LONG * self.counts.region(i.uses, region::ENTRIES)
+                    && i.stays(&self.counts)
                 {
                     own.insert((4096 * slot + 4 * at) as u32);
                 }
