@@ -429,8 +429,8 @@ fn events_come_between_the_turns_of_a_compiled_loop() {
     assert!(p.jit.stats().regions > 0);
 }
 
-/// A loop of 8 turns that is entered 6,000 times, whose accesses go to and fro by `step`: the regions that were made of it.
-fn entered(step: u32) -> jit::Stats {
+/// A loop of 8 turns that was entered 6,000 times, whose accesses went to and fro by `step`.
+fn entered(step: u32) -> Pair {
     let mut p = Pair::new("power9", true);
     // li r9,8; 0: mtctr r9; 1: lwz r7,0(r3); lhz r8,8(r3); add r6,r6,r7; xor r6,r6,r8; stw r6,4(r3);
     // addi r6,r6,1 six times; xori r3,r3,step; bdnz 1b; bcl 20,31,.+4; addi r4,r4,-1; cmpwi r4,0; bne 0b
@@ -444,15 +444,31 @@ fn entered(step: u32) -> jit::Stats {
         c.st.gpr[4] = 6000;
     });
     agree(&mut p, "a loop that is entered often");
-    p.jit.stats()
+    p
 }
 
 #[test]
 fn a_loop_that_misses_its_windows_is_made_without() {
-    let s = entered(0x1000);
+    let s = entered(0x1000).jit.stats();
     assert!(s.regions == 2 && s.retired_regions == 1 && s.region_entries > 5_000, "{s:?}");
-    let s = entered(0x10);
+    let s = entered(0x10).jit.stats();
     assert!(s.regions == 1 && s.retired_regions == 0 && s.region_entries > 5_000, "{s:?}");
+}
+
+#[test]
+fn an_access_that_leaves_its_page_is_not_looked_up_there() {
+    // Without windows. What is loaded ends 10 bytes after r3: in the second turn, the region's first, it ends in the last
+    // page of memory or behind it.
+    let mut p = entered(0x1000);
+    for before in [0x40, 11, 10, 9, 8, 5, 4, 3, 1] {
+        let entries = p.jit.stats().region_entries;
+        p.both(|c| {
+            (c.st.srr0, c.st.srr1, c.fault) = (0, 0, arch::Fault::plain(arch::Vector::Program));
+            (c.st.nia, c.st.gpr[3], c.st.gpr[4]) = (0x1_0000, (pair::SIZE - before) ^ 0x1000, 1);
+        });
+        agree(&mut p, &format!("{before} bytes before the end"));
+        assert!(p.jit.stats().region_entries > entries, "{before}");
+    }
 }
 
 /// Two loops, one in the other, of so many turns, with `more` instructions than three in the inner one.
