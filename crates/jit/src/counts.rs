@@ -8,7 +8,7 @@ pub const HEATS: usize = 1 << 19;
 pub const REGIONS: usize = 1 << 13;
 
 /// Words of one region's.
-const REGION: usize = 2 * (4 + WENT);
+const REGION: usize = 2 * (5 + WENT);
 
 /// Targets kept of branches to the count register that leave a region.
 pub const WENT: usize = 32;
@@ -25,7 +25,17 @@ pub mod region {
     /// Accesses that looked up another page than their windows showed.
     pub const MISSED: i32 = 24;
     /// Where the last ones went.
-    pub const WENT: i32 = 32;
+    pub const WENT: i32 = 40;
+    /// A word to which [`STEP`] is added at each entry: it is judged when that carries. Behind it what was seen of
+    /// [`MISSED`].
+    pub const TRIAL: i32 = 32;
+    /// See there.
+    pub const STEP: i32 = 1 << 21;
+    /// Entries from one time that it is judged to the next.
+    pub const ENTRIES_UNTIL: u64 = (1 << 32) / STEP as u64;
+    /// It is judged at the next entry, too, whenever so many accesses more looked up another page: a loop of many turns is
+    /// seldom entered.
+    pub const MISSED_UNTIL: u32 = 1 << 14;
 }
 
 /// The counters of one processor, all zero at first.
@@ -90,6 +100,19 @@ impl Counts {
     /// Where it was left to by branches to the count register; 0: nowhere yet.
     pub fn went(&self, n: u32) -> impl Iterator<Item = u64> + '_ {
         (0..WENT).map(move |k| self.region(n, region::WENT + 8 * k as i32)).filter(|&w| w != 0)
+    }
+
+    /// Have the region whose counters are at `address` judged at its next entry if that is due, see
+    /// [`region::MISSED_UNTIL`].
+    pub fn look_at(&mut self, address: u64) {
+        let Some(at) = address.checked_sub(self.address()).map(|b| b as usize / 4) else { return };
+        let [trial, missed] = [region::TRIAL, region::MISSED].map(|w| at + w as usize / 4);
+        let Some(&missed) = self.words.get(missed) else { return };
+        if let Some([trial, seen]) = self.words.get_mut(trial..trial + 2)
+            && missed.wrapping_sub(*seen) >= region::MISSED_UNTIL
+        {
+            (*trial, *seen) = (region::STEP.wrapping_neg() as u32, missed);
+        }
     }
 
     /// Entries of all regions.

@@ -277,6 +277,8 @@ impl Jit {
         // since then `inside` keeps its memory; the engine words are set; `cpu` is not used until the return but
         // through `p`.
         let why = unsafe { thunk::enter(way_in, code, p, left) };
+        #[cfg(feature = "tier2")]
+        self.counts.look_at(cpu.st.engine[slot::USES]);
         let left = cpu.st.engine[slot::LEFT] as i64;
         cpu.retired = end.wrapping_sub(left as u64);
         why

@@ -429,37 +429,63 @@ fn events_come_between_the_turns_of_a_compiled_loop() {
     assert!(p.jit.stats().regions > 0);
 }
 
-/// A loop of 8 turns that was entered 6,000 times, whose accesses went to and fro by `step`.
-fn entered(step: u32) -> Pair {
+/// A loop of `turns` turns that was entered so many `times`, whose accesses went to and fro by `step`; it was left to do
+/// `aside` instructions more while 6,000 times or more were to come. The translator is called once for 10,000 instructions.
+fn entered(step: u32, turns: u32, times: u32, aside: u32) -> Pair {
     let mut p = Pair::new("power9", true);
-    // li r9,8; 0: mtctr r9; 1: lwz r7,0(r3); lhz r8,8(r3); add r6,r6,r7; xor r6,r6,r8; stw r6,4(r3);
-    // addi r6,r6,1 six times; xori r3,r3,step; bdnz 1b; bcl 20,31,.+4; addi r4,r4,-1; cmpwi r4,0; bne 0b
-    let mut code = vec![14 << 26 | 9 << 21 | 8, 0x7d29_03a6];
+    // li r9,turns; 0: mtctr r9; 1: lwz r7,0(r3); lhz r8,8(r3); add r6,r6,r7; xor r6,r6,r8; stw r6,4(r3);
+    // addi r6,r6,1 six times; xori r3,r3,step; cmpwi r4,6000; bge 3f; 2: bdnz 1b; bcl 20,31,.+4; addi r4,r4,-1;
+    // cmpwi r4,0; bne 0b; sc; 3: addi r10,r10,1 `aside` times; b 2b
+    let mut code = vec![14 << 26 | 9 << 21 | turns, 0x7d29_03a6];
     code.extend([0x80e3_0000, 0xa103_0008, 0x7cc6_3a14, 0x7cc6_4278, 0x90c3_0004]);
     code.extend([0x38c6_0001; 6]);
-    code.extend([0x6863_0000 | step, 0x4200_ffd0, 0x429f_0005, 0x3884_ffff, 0x2c04_0000, 0x4082_ffbc, SC1]);
+    code.extend([0x6863_0000 | step, 0x2c04_1770, 0x4080_001c]);
+    code.extend([0x4200_ffc8, 0x429f_0005, 0x3884_ffff, 0x2c04_0000, 0x4082_ffb4, SC1]);
+    code.extend(vec![0x394a_0001; aside as usize]);
+    code.push(0x4800_0000 | (4 * (aside + 6)).wrapping_neg() & 0x03ff_fffc);
     p.load(0x1_0000, &code);
     p.both(|c| {
         c.st.gpr[3] = 0x8_0f00;
-        c.st.gpr[4] = 6000;
+        c.st.gpr[4] = times as u64;
     });
-    agree(&mut p, "a loop that is entered often");
+    while p.interp.run(&mut p.a, u64::MAX / 2) != Exit::Stop {}
+    while p.jit.run(&mut p.b, 10_000) != Exit::Stop {}
+    let d = pair::differences(&p.a, &p.b);
+    assert!(d.is_empty(), "{}", d.join("\n"));
     p
 }
 
 #[test]
 fn a_loop_that_misses_its_windows_is_made_without() {
-    let s = entered(0x1000).jit.stats();
+    let s = entered(0x1000, 8, 5990, 0).jit.stats();
     assert!(s.regions == 2 && s.retired_regions == 1 && s.region_entries > 5_000, "{s:?}");
-    let s = entered(0x10).jit.stats();
+    let s = entered(0x10, 8, 5990, 0).jit.stats();
     assert!(s.regions == 1 && s.retired_regions == 0 && s.region_entries > 5_000, "{s:?}");
+    // However seldom it is entered.
+    let s = entered(0x1000, 20_000, 6, 0).jit.stats();
+    assert!(s.regions == 2 && s.retired_regions == 1 && s.region_entries < 200, "{s:?}");
+    let s = entered(0x10, 20_000, 6, 0).jit.stats();
+    assert!(s.regions == 1 && s.retired_regions == 0 && s.region_entries < 200, "{s:?}");
+}
+
+#[test]
+fn a_loop_that_does_little_of_what_it_could_is_given_up() {
+    // That with probes of its own for each access, too, and that without windows.
+    for (step, aside, retired) in [(0x10, 20, 0), (0x10, 200, 2), (0x1000, 200, 3)] {
+        let s = entered(step, 8, 6010, aside).jit.stats();
+        assert!(s.region_instructions > aside as u64, "{s:?}");
+        assert!(
+            s.retired_regions == retired && (s.region_entries < 5_800) == (retired > 0),
+            "{aside}: {s:?}"
+        );
+    }
 }
 
 #[test]
 fn an_access_that_leaves_its_page_is_not_looked_up_there() {
     // Without windows. What is loaded ends 10 bytes after r3: in the second turn, the region's first, it ends in the last
     // page of memory or behind it.
-    let mut p = entered(0x1000);
+    let mut p = entered(0x1000, 8, 5990, 0);
     for before in [0x40, 11, 10, 9, 8, 5, 4, 3, 1] {
         let entries = p.jit.stats().region_entries;
         p.both(|c| {

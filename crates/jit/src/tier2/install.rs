@@ -23,10 +23,11 @@ const ROUNDS: u32 = 3;
 /// How often a loop that is too large for a region is to be asked for again to get one nevertheless.
 const INSISTS: u32 = 30;
 
-/// Entries after which a region is judged.
-const TRIAL: u64 = 2000;
+/// Entries after which a region is judged, each time.
+const TRIAL: u64 = region::ENTRIES_UNTIL;
 
-/// Instructions that a region must do in each entry on average.
+/// Instructions that a region must do in each entry on average, besides half of those that it has: the more there are, the
+/// more registers have a place in it that is filled on the way in.
 const WORTH: u64 = 40;
 
 /// The same of one that is an inner loop alone, at least and at most: in between, what it does in [`TURNS`]. With the loop
@@ -208,12 +209,15 @@ impl Jit {
                 let [entries, instructions, computed, missed] =
                     [region::ENTRIES, region::INSTRUCTIONS, region::COMPUTED, region::MISSED]
                         .map(|w| counts.region(i.uses, w));
-                let short = i.inner && entries >= TRIAL && !i.stays(counts);
+                let tried = entries >= TRIAL;
+                let short = i.inner && tried && !i.stays(counts);
                 let left = computed > TRIAL / 2 && computed > entries / 4;
                 let accesses = instructions / u64::from(i.instructions.max(1)) * u64::from(i.accesses);
-                let misses = i.windowed && accesses < HITS * missed;
-                let vain = instructions < WORTH * entries;
-                if i.asked || entries < TRIAL || !(vain || left || short || misses) || t.options.all {
+                let often = tried || missed >= region::MISSED_UNTIL.into();
+                let misses = i.windowed && often && accesses < HITS * missed;
+                let worth = WORTH + u64::from(i.instructions) / 2;
+                let vain = tried && instructions < worth * entries;
+                if i.asked || !(vain || left || short || misses) || t.options.all {
                     return;
                 }
                 let known = i.targets.all().len();
@@ -477,10 +481,8 @@ impl Jit {
             e.a.lea(RAX, m(RCX, uses));
             e.a.store(engine(slot::USES), RAX, 8);
         }
-        let judged = (made.inner || made.windowed).then(|| {
-            e.a.alumi(Alu::Cmp, true, counter(region::ENTRIES), TRIAL as i32);
-            e.a.jcc(Cc::E)
-        });
+        e.a.alumi(Alu::Add, false, counter(region::TRIAL), region::STEP);
+        let judged = e.a.jcc(Cc::B);
         e.a.mov(RDI, RBP);
         e.a.mov(RSI, R15);
         e.a.mov(RDX, R14);
@@ -522,9 +524,7 @@ impl Jit {
             e.a.q(address + at as u64);
             e.a.pos = end;
         }
-        if let Some(site) = judged {
-            e.hot_exit(site, (ticket.block & 4095) as i64);
-        }
+        e.hot_exit(judged, (ticket.block & 4095) as i64);
         e.stubs();
         let end = e.a.pos;
         c.pos = end.next_multiple_of(16);
