@@ -11,7 +11,7 @@ use arch::{Cpu, CpuState, Env, Exit, Flow, Model, msr};
 use fpu::FpRegs;
 use interp::Interpreter;
 use isa::{Insn, Level, ROWS, Row, audit};
-use jit::{Jit, Options};
+use jit::{Jit, Options, Tier2Options};
 use mem::GuestRam;
 
 use crate::rng::Rng;
@@ -156,9 +156,9 @@ impl Report {
 }
 
 impl Pair {
-    fn new(model: &str, le: bool) -> Option<Self> {
+    fn new(model: &str, le: bool, tier2: Tier2Options) -> Option<Self> {
         let (a, b) = (Side::new(model, le)?, Side::new(model, le)?);
-        let jit = Jit::new(&Options { code_bytes: 4 << 20, ..Options::default() })?;
+        let jit = Jit::new(&Options { code_bytes: 4 << 20, tier2, ..Options::default() })?;
         let blank = CpuState::new(a.cpu.st.level, a.cpu.st.pvr, 0);
         let p = Pair { a, b, interp: Interpreter::default(), jit, le, blank };
         p.a.clear(le);
@@ -288,11 +288,31 @@ fn text(code: &[u32], level: Level) -> String {
 /// Rows that change what the rest of a program is, or depend on time.
 const LEFT_OUT: &[&str] = &["mftb", "mtmsr", "mtmsrd", "rfid", "rfscv", "rfebb", "wait", "stop"];
 
+/// One in so many programs is a loop.
+const LOOPS: u64 = 48;
+
 fn program(r: &mut Rng, rows: &[&'static Row]) -> Vec<u32> {
-    let mut code = Vec::new();
     let len = 4 + r.below(36) as usize;
+    body(r, rows, len, 1)
+}
+
+/// A loop with ways of different lengths through it, which the second tier compiles in its first turns.
+fn turns(r: &mut Rng, rows: &[&'static Row]) -> Vec<u32> {
+    // li r31,turns; mtctr r31; 1: ...; bdnz 1b
+    let mut code =
+        vec![14 << 26 | 31 << 21 | (8 + r.below(40) as u32), 31 << 26 | 31 << 21 | 9 << 16 | 467 << 1];
+    let len = 4 + r.below(20) as usize;
+    code.extend(body(r, rows, len, 4));
+    let back = 4 * (code.len() as u32 - 2);
+    code.push(16 << 26 | 16 << 21 | back.wrapping_neg() & 0xfffc);
+    code
+}
+
+/// Instructions, so many of 24 of them branches forward.
+fn body(r: &mut Rng, rows: &[&'static Row], len: usize, branches: u64) -> Vec<u32> {
+    let mut code = Vec::new();
     while code.len() < len {
-        match r.below(24) {
+        match (r.below(24) + 1).saturating_sub(branches) {
             0 => {
                 // A conditional branch forward.
                 let (bo, bi, to) = (r.below(32) as u32, r.below(32) as u32, 8 + 4 * r.below(6) as u32);
@@ -334,8 +354,11 @@ pub fn random(count: u64, seed: u64, mut progress: impl FnMut(&Report)) -> Resul
     let share = count / 6;
     for model in models {
         for le in [true, false] {
-            let mut p = Pair::new(model, le).context("this host has no translator")?;
-            let level = p.blank.level;
+            let none = "this host has no translator";
+            let mut straight = Pair::new(model, le, Tier2Options::default()).context(none)?;
+            let eager = Tier2Options { threshold: 3, wait: true, ..Tier2Options::default() };
+            let mut looped = Pair::new(model, le, eager).context(none)?;
+            let level = straight.blank.level;
             let rows: Vec<&'static Row> = ROWS
                 .iter()
                 .filter(|r| r.since <= level && (r.enc.pmask == 0 || level >= Level::V3_1))
@@ -346,7 +369,10 @@ pub fn random(count: u64, seed: u64, mut progress: impl FnMut(&Report)) -> Resul
                 let id = seed.wrapping_mul(0x1_0000_0001).wrapping_add(n << 3 | u64::from(le))
                     ^ u64::from(level as u8) << 56;
                 let mut r = Rng(id);
-                let code = program(&mut r, &rows);
+                let (p, code) = match r.chance(LOOPS) {
+                    true => (&mut looped, turns(&mut r, &rows)),
+                    false => (&mut straight, program(&mut r, &rows)),
+                };
                 let at = CODE + 0x100 * r.below(8) + 4 * r.below(32);
                 let mut bits = msr::SF | msr::ME;
                 for b in [msr::FP, msr::VEC, msr::VSX] {
@@ -372,7 +398,7 @@ pub fn random(count: u64, seed: u64, mut progress: impl FnMut(&Report)) -> Resul
                 }
                 n += 1;
                 if n % 1024 == 0
-                    && let Err(d) = p.memories()
+                    && let Err(d) = straight.memories().and_then(|()| looped.memories())
                 {
                     bail!("memories after program {id:#x} ({model}): {d}");
                 }
@@ -449,7 +475,7 @@ pub fn write_blocks(log: &Path, path: &Path, count: usize) -> Result<usize> {
 /// an external interrupt that becomes possible there.
 pub fn blocks(blocks: &[Vec<u32>]) -> Result<Report> {
     let mut total = Report::default();
-    let mut p = Pair::new("power9", true).context("this host has no translator")?;
+    let mut p = Pair::new("power9", true, Tier2Options::default()).context("this host has no translator")?;
     let bits = msr::SF | msr::ME | msr::FP | msr::VEC | msr::VSX;
     let mode = isa::Mode {
         sf: true,
