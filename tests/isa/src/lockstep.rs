@@ -289,7 +289,7 @@ fn text(code: &[u32], level: Level) -> String {
 const LEFT_OUT: &[&str] = &["mftb", "mtmsr", "mtmsrd", "rfid", "rfscv", "rfebb", "wait", "stop"];
 
 /// One in so many programs is a loop.
-const LOOPS: u64 = 48;
+const LOOPS: u64 = 16;
 
 fn program(r: &mut Rng, rows: &[&'static Row]) -> Vec<u32> {
     let len = 4 + r.below(36) as usize;
