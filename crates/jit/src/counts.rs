@@ -103,11 +103,15 @@ impl Counts {
     }
 
     /// Have the region whose counters are at `address` judged at its next entry if that is due, see
-    /// [`region::MISSED_UNTIL`].
+    /// [`region::MISSED_UNTIL`]. An address from before everything was forgotten is none of a region's, or of another's.
     pub fn look_at(&mut self, address: u64) {
-        let Some(at) = address.checked_sub(self.address()).map(|b| b as usize / 4) else { return };
-        let [trial, missed] = [region::TRIAL, region::MISSED].map(|w| at + w as usize / 4);
-        let Some(&missed) = self.words.get(missed) else { return };
+        let Some(at) = address.checked_sub(self.address() + 4 * HEATS as u64) else { return };
+        let (n, off) = (at / (4 * REGION as u64), at % (4 * REGION as u64));
+        if off != 0 || n >= self.regions.into() {
+            return;
+        }
+        let missed = self.region(n as u32, region::MISSED) as u32;
+        let trial = (Self::region_at(n as u32) + region::TRIAL) as usize / 4;
         if let Some([trial, seen]) = self.words.get_mut(trial..trial + 2)
             && missed.wrapping_sub(*seen) >= region::MISSED_UNTIL
         {
@@ -118,5 +122,36 @@ impl Counts {
     /// Entries of all regions.
     pub fn entries(&self) -> u64 {
         (0..self.regions).map(|k| self.region(k, region::ENTRIES)).sum()
+    }
+}
+
+#[cfg(all(test, feature = "tier2"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_misses_make_a_region_due() {
+        let mut c = Counts::new();
+        c.begin(0, 1, 2);
+        let word = |n: u32, which: i32| (Counts::region_at(n) + which) as usize / 4;
+        let at = |c: &mut Counts, n: u32| c.address() + Counts::region_at(n) as u64;
+        let trial = |c: &Counts, n: u32| c.words[word(n, region::TRIAL)];
+        c.words[word(1, region::TRIAL)] = 5;
+        for (missed, due) in [(100, false), (20_000, true), (30_000, false), (40_000, true)] {
+            c.words[word(1, region::TRIAL)] = 5;
+            c.words[word(1, region::MISSED)] = missed;
+            let address = at(&mut c, 1);
+            c.look_at(address);
+            let (next, carry) = trial(&c, 1).overflowing_add(region::STEP as u32);
+            assert_eq!((carry, next == 0), (due, due), "{missed} misses");
+        }
+        // No region's: of counters elsewhere, between two, and behind the last.
+        c.words[word(2, region::MISSED)] = 20_000;
+        for address in [0, 8, at(&mut c, 0) - 8, at(&mut c, 1) + 8, at(&mut c, 2), u64::MAX] {
+            let before = c.words.clone();
+            c.look_at(address);
+            assert!(c.words == before, "{address:#x}");
+        }
+        assert_eq!(trial(&c, 0), 0);
     }
 }
