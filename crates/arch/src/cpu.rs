@@ -408,6 +408,27 @@ impl Cpu {
         }
     }
 
+    /// Forget all translations, and give back the memory they took.
+    pub fn trim(&mut self) {
+        self.tlb.trim();
+        self.mmu.large = Default::default();
+        self.refetch = true;
+    }
+
+    /// Forget the translations of process 0: under a radix tree those of quadrant 3, unless they would come back the same,
+    /// and those of quadrant 0 while PIDR is 0.
+    fn flush_kernel(&mut self) {
+        if self.sh.lpcr.load(Ordering::Relaxed) & lpcr::HR == 0 {
+            return self.flush_translated();
+        }
+        let same = self.mmu.large.unchanged(&self.sh);
+        self.tlb.flush_high(!same);
+        if self.st.pidr == 0 {
+            self.tlb.flush_low();
+        }
+        self.refetch = true;
+    }
+
     /// Forget on this processor what an invalidation names.
     pub fn invalidate(&mut self, what: TlbInvalidate) {
         let mine = |pid: u64| pid == 0 || pid == self.st.pidr;
@@ -419,7 +440,7 @@ impl Cpu {
                     self.refetch = true;
                 }
             }
-            TlbInvalidate::Pid(0) => self.flush_translated(),
+            TlbInvalidate::Pid(0) => self.flush_kernel(),
             TlbInvalidate::Pid(pid) => {
                 if mine(pid) {
                     self.flush_process();
@@ -430,7 +451,10 @@ impl Cpu {
                 self.tlb.flush_range(ea, 1 << shift);
                 self.refetch = true;
             }
-            TlbInvalidate::All => self.flush_translated(),
+            TlbInvalidate::All => {
+                self.flush_kernel();
+                self.flush_process();
+            }
         }
     }
 
@@ -553,8 +577,13 @@ impl Cpu {
             read &= !self.page_watched(ea, Access::Read, mode);
             write &= !self.page_watched(ea, Access::Write, mode);
         }
-        let ram = !t.ci && self.tlb.insert(mode, ea, t.ra, (read, write, t.exec), access)
-            || t.ci && t.ra < self.sh.ram.size();
+        let rights = (read, write, t.exec);
+        let entered = match t {
+            _ if t.ci => false,
+            _ if t.large => self.tlb.insert_large(mode, ea, t.ra, rights, access),
+            _ => self.tlb.insert(mode, ea, t.ra, rights, access),
+        };
+        let ram = entered || t.ci && t.ra < self.sh.ram.size();
         Ok((t.ra, ram))
     }
 

@@ -82,7 +82,7 @@ impl Engine {
             Engine::Jit(e) => e.trim(LITTLE),
         };
         if much {
-            cpu.tlb.trim();
+            cpu.trim();
         }
         much
     }

@@ -20,8 +20,17 @@ const KERNEL: u64 = 0xc000_0000_0000_6000;
 const STACK: u64 = 0xc008_0000_0000_7000;
 const LEAF: u64 = entry::VALID | entry::LEAF | entry::R | entry::C | entry::READ | entry::WRITE;
 
+/// A page of 2 MiB, and one next to it: in the memory of 2 MiB there is, the same.
+const LARGE: u64 = 0xc000_0000_4020_5000;
+const NEXT: u64 = LARGE + 0x20_0000;
+
 /// The leaf for the page of `ea` is `pte`, in a tree of levels of 13, 9, 9 and 9 bits.
 fn map(f: &Flat, ea: u64, pte: u64) {
+    map_at(f, ea, 12, pte);
+}
+
+/// The same for a page of `1 << size` bytes.
+fn map_at(f: &Flat, ea: u64, size: u32, pte: u64) {
     let write = |at, v| f.cpu.sh.ram.write_u64_be(at, v).unwrap();
     // Each of the three pages has tables of its own.
     let mut table = TABLES + (ea >> 12 & 7) * 0x4000;
@@ -30,6 +39,9 @@ fn map(f: &Flat, ea: u64, pte: u64) {
         write(at, entry::VALID | table | 9);
         at = table + (ea >> shift & 511) * 8;
         table += 0x1000;
+        if shift == size {
+            break;
+        }
     }
     write(at, pte);
 }
@@ -90,4 +102,87 @@ fn a_radix_tree_has_no_segments() {
         f.cpu.sh.lpcr.store(0, Ordering::Relaxed);
         assert_eq!(kept(f, 0, 0), [false, false, false], "hashed");
     }
+}
+
+/// With the kernel's large pages in the TLB, too.
+fn with_large(code: u32) -> Flat {
+    let mut f = filled(code);
+    let real = f.cpu.st.msr;
+    for ea in [LARGE, NEXT] {
+        map_at(&f, ea, 21, LEAF | entry::PRIVILEGED);
+        f.cpu.set_msr(real | msr::DR);
+        assert_eq!(f.cpu.real_of(ea, Access::Write), Ok((0x5000, true)));
+        f.cpu.set_msr(real);
+    }
+    f
+}
+
+/// Where the kernel finds a page after the instruction without a look at the tables.
+fn found(f: &Flat) -> [Option<u64>; 5] {
+    [USER, KERNEL, STACK, LARGE, NEXT].map(|ea| f.cpu.tlb.real(TlbMode::Kernel, ea, Access::Read))
+}
+
+/// Process 0 is forgotten by one instruction, after `change`.
+fn kernel_forgotten(rb: u64, pid: u64, change: impl Fn(&mut Flat)) -> Flat {
+    let mut f = with_large(tlb(true, 0));
+    change(&mut f);
+    (f.cpu.st.gpr[4], f.cpu.st.gpr[5]) = (rb, pid << 32);
+    f.run();
+    f
+}
+
+/// `tlbie` of all processes.
+const ALL: u64 = 2 << 10;
+
+#[test]
+fn large_pages_of_the_kernel_are_kept_as_long_as_the_tables_say_the_same() {
+    let (user, large) = (Some(0x8000), Some(0x5000));
+    let nothing = |_: &mut Flat| {};
+    assert_eq!(found(&kernel_forgotten(PROCESS, 0, nothing)), [user, None, None, large, large]);
+    assert_eq!(found(&kernel_forgotten(ALL, 0, nothing)), [None, None, None, large, large]);
+    // Pages of quadrant 0 are process 0's while it runs.
+    assert_eq!(found(&kernel_forgotten(PROCESS, 0, |f| f.cpu.st.pidr = 0)), [None, None, None, large, large]);
+}
+
+#[test]
+fn large_pages_of_the_kernel_are_forgotten_when_the_tables_changed() {
+    type Change = fn(&mut Flat);
+    let changes: [(&str, Change); 6] = [
+        ("gone", |f| map_at(f, NEXT, 21, 0)),
+        ("fewer rights", |f| map_at(f, NEXT, 21, LEAF & !entry::WRITE | entry::PRIVILEGED)),
+        ("small pages", |f| map(f, NEXT, LEAF | entry::PRIVILEGED | 0x5000)),
+        ("elsewhere", |f| map_at(f, LARGE, 21, LEAF | entry::PRIVILEGED | 0x20_0000)),
+        ("another tree", |f| f.cpu.sh.ram.write_u64_be(PROCESSES, 2 << 61 | 5 << 5 | 0x8_0000 | 13).unwrap()),
+        ("another table of processes", |f| f.cpu.sh.prtb.store(0x8_0000, Ordering::Relaxed)),
+    ];
+    for (what, change) in changes {
+        for (rb, user) in [(PROCESS, Some(0x8000)), (ALL, None)] {
+            assert_eq!(found(&kernel_forgotten(rb, 0, change)), [user, None, None, None, None], "{what}");
+        }
+    }
+}
+
+#[test]
+fn what_was_entered_of_a_page_before_it_changed_is_forgotten_even_if_it_changed_back() {
+    let f = kernel_forgotten(PROCESS, 0, |f| {
+        map_at(f, LARGE, 21, LEAF | entry::PRIVILEGED | entry::EXEC);
+        let real = f.cpu.st.msr;
+        f.cpu.set_msr(real | msr::DR);
+        // Another of its pages: the first is still in the TLB.
+        assert_eq!(f.cpu.real_of(LARGE + 0x1000, Access::Write), Ok((0x6000, true)));
+        f.cpu.set_msr(real);
+        map_at(f, LARGE, 21, LEAF | entry::PRIVILEGED);
+    });
+    assert_eq!(found(&f), [Some(0x8000), None, None, None, None]);
+    assert_eq!(f.cpu.tlb.real(TlbMode::Kernel, LARGE + 0x1000, Access::Read), None);
+}
+
+#[test]
+fn invalidations_of_a_large_page_or_of_another_process_do_as_they_say() {
+    let small = [Some(0x8000), Some(0x9000), Some(0xa000)];
+    let of_2m = 1 << 5;
+    let f = kernel_forgotten(LARGE >> 21 << 21 | of_2m, 0, |_| {});
+    assert_eq!(found(&f), [small[0], small[1], small[2], None, Some(0x5000)]);
+    let f = kernel_forgotten(PROCESS, PID, |_| {});
+    assert_eq!(found(&f), [None, small[1], small[2], Some(0x5000), Some(0x5000)]);
 }

@@ -100,6 +100,8 @@ pub struct Tlb {
     low: [Log; TLB_MODES],
     /// What was entered elsewhere.
     high: [Log; TLB_MODES],
+    /// What was entered elsewhere of large pages ([`Tlb::insert_large`]).
+    large: [Log; TLB_MODES],
     ram: Arc<GuestRam>,
     /// How often something was to be forgotten, from 1 on.
     generation: u64,
@@ -135,15 +137,7 @@ impl Log {
         }
     }
 
-    /// List anew what is there, when the list has become long.
-    #[inline]
-    fn shorten(&mut self, tables: &Tables, low: bool) {
-        if self.slots.len() >= LOG {
-            self.list(tables, low);
-        }
-    }
-
-    #[cold]
+    /// List anew what is there.
     fn list(&mut self, tables: &Tables, low: bool) {
         self.slots.clear();
         for (n, e) in tables.as_flattened().iter().enumerate() {
@@ -214,7 +208,8 @@ impl Tlb {
             }
             Box::from_raw(p)
         };
-        let mut tlb = Tlb { tables, low: Default::default(), high: Default::default(), ram, generation: 1 };
+        let [low, high, large] = Default::default();
+        let mut tlb = Tlb { tables, low, high, large, ram, generation: 1 };
         tlb.mark_empty();
         tlb
     }
@@ -229,8 +224,8 @@ impl Tlb {
     /// Forget everything, and give the memory of the tables back to the host until it is needed again.
     pub fn trim(&mut self) {
         self.flush();
-        let Tlb { tables, low, high, ram: _, generation: _ } = self;
-        for log in low.iter_mut().chain(high) {
+        let Tlb { tables, low, high, large, ram: _, generation: _ } = self;
+        for log in low.iter_mut().chain(high).chain(large) {
             *log = Log::default();
         }
         host::zero(tables.as_flattened_mut().as_flattened_mut());
@@ -358,14 +353,46 @@ impl Tlb {
         mode: TlbMode,
         ea: u64,
         ra: u64,
+        rights: (bool, bool, bool),
+        access: Access,
+    ) -> bool {
+        self.enter(mode, ea, ra, rights, access, false)
+    }
+
+    /// As [`Tlb::insert`], for a page that [`Tlb::flush_high`] may leave.
+    pub fn insert_large(
+        &mut self,
+        mode: TlbMode,
+        ea: u64,
+        ra: u64,
+        rights: (bool, bool, bool),
+        access: Access,
+    ) -> bool {
+        self.enter(mode, ea, ra, rights, access, true)
+    }
+
+    #[inline]
+    fn enter(
+        &mut self,
+        mode: TlbMode,
+        ea: u64,
+        ra: u64,
         (r, w, x): (bool, bool, bool),
         access: Access,
+        large: bool,
     ) -> bool {
         let Some(host) = self.ram.page(ra) else { return false };
         self.ram.huge.note_use(ra);
         let page = ea & MASK;
-        let log = if ea >> 62 == 0 { &mut self.low } else { &mut self.high };
-        let log = &mut log[mode as usize];
+        let low = ea >> 62 == 0;
+        let logs = if low {
+            &mut self.low
+        } else if large {
+            &mut self.large
+        } else {
+            &mut self.high
+        };
+        let log = &mut logs[mode as usize];
         let addend = (host as u64).wrapping_sub(page);
         for (kind, right) in [(Access::Read, r), (Access::Write, w), (Access::Exec, x)] {
             let e = &mut self.tables[mode as usize][kind as usize][index(ea)];
@@ -381,8 +408,20 @@ impl Tlb {
                 }
             }
         }
-        log.shorten(&self.tables[mode as usize], ea >> 62 == 0);
+        if log.slots.len() >= LOG {
+            self.shorten(mode as usize, low);
+        }
         true
+    }
+
+    /// List anew what is there of a part of a mode's tables. Large pages are those of any size from here on.
+    #[cold]
+    fn shorten(&mut self, mode: usize, low: bool) {
+        let log = if low { &mut self.low[mode] } else { &mut self.high[mode] };
+        log.list(&self.tables[mode], low);
+        if !low {
+            self.large[mode].clear();
+        }
     }
 
     /// A number that is another one after anything was to be forgotten. What was entered under the present number is
@@ -412,10 +451,22 @@ impl Tlb {
         }
     }
 
+    /// Forget what is not in that quarter in the translated modes, large pages only if told to.
+    pub fn flush_high(&mut self, large: bool) {
+        self.generation += 1;
+        for (n, t) in self.tables.iter_mut().enumerate().skip(1) {
+            let logs = [Some(&mut self.high[n]), large.then_some(&mut self.large[n])];
+            for log in logs.into_iter().flatten() {
+                log.empty_where(t, |tag| tag >> 62 != 0);
+                log.clear();
+            }
+        }
+    }
+
     fn flush_from(&mut self, first: usize) {
         self.generation += 1;
         for (n, t) in self.tables.iter_mut().enumerate().skip(first) {
-            for log in [&mut self.low[n], &mut self.high[n]] {
+            for log in [&mut self.low[n], &mut self.high[n], &mut self.large[n]] {
                 log.empty_where(t, |_| true);
                 log.clear();
             }
@@ -446,7 +497,7 @@ impl Tlb {
         }
         self.generation += 1;
         for (n, t) in self.tables.iter_mut().enumerate().skip(1) {
-            for log in [&self.low[n], &self.high[n]] {
+            for log in [&self.low[n], &self.high[n], &self.large[n]] {
                 log.empty_where(t, |tag| tag.wrapping_sub(ea & MASK) < len);
             }
         }
@@ -457,7 +508,7 @@ impl Tlb {
         let Some(host) = self.ram.page(ra) else { return };
         self.generation += 1;
         for (n, t) in self.tables.iter_mut().enumerate() {
-            for log in [&self.low[n], &self.high[n]] {
+            for log in [&self.low[n], &self.high[n], &self.large[n]] {
                 log.empty_stores_to(t, host as u64);
             }
         }
@@ -503,7 +554,7 @@ mod tests {
             t.protect(0x8000);
             assert!(modes.iter().zip(ea).all(|(&m, ea)| t.store(m, ea, 8, 1)), "others stay");
             if over {
-                let logs = t.low.iter_mut().chain(&mut t.high);
+                let logs = t.low.iter_mut().chain(&mut t.high).chain(&mut t.large);
                 logs.for_each(|l| (l.slots, l.over) = (Vec::new(), true));
             }
             t.protect(0x3000);
@@ -590,6 +641,33 @@ mod tests {
             assert_eq!(held(&t, &low, TlbMode::User), most);
             t.flush_translated();
             assert_eq!(held(&t, &low, TlbMode::User) + held(&t, &high, TlbMode::Kernel), 0);
+        }
+    }
+
+    #[test]
+    fn large_pages_stay_until_they_are_too_many() {
+        for count in [5, LOG as u64] {
+            let mut t = tlb();
+            let all = (true, true, true);
+            let (low, small) = (0x7000_0000, 0xc008_0000_0000_0000u64);
+            let large = |n: u64| 0xc000_0000_0000_1000 + n * PAGE_SIZE;
+            assert!(t.insert(TlbMode::User, low, 0x3000, all, Access::Read));
+            assert!(t.insert(TlbMode::Kernel, small, 0x3000, all, Access::Read));
+            assert!((0..count).all(|n| t.insert_large(TlbMode::Kernel, large(n), 0x3000, all, Access::Read)));
+            t.protect(0x3000);
+            assert!((0..count).all(|n| !t.store(TlbMode::Kernel, large(n), 1, 1)));
+            t.flush_high(false);
+            let held =
+                |t: &Tlb| (0..count).filter(|&n| t.load(TlbMode::Kernel, large(n), 1).is_some()).count();
+            // Those after the list was made anew are large ones again.
+            assert!(if count == 5 { held(&t) == 5 } else { held(&t) < LOG / 2 });
+            assert_eq!(t.load(TlbMode::Kernel, small, 1), None);
+            t.flush_high(true);
+            assert_eq!(held(&t), 0);
+            assert!(t.load(TlbMode::User, low, 1).is_some());
+            assert!(t.insert_large(TlbMode::Kernel, large(0), 0x3000, all, Access::Read));
+            t.flush_translated();
+            assert_eq!(held(&t), 0);
         }
     }
 

@@ -133,6 +133,7 @@ fn check(
         exec,
         ci: l & ptel::I != 0,
         key: Some(key),
+        large: false,
     }))
 }
 

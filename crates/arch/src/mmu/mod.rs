@@ -2,7 +2,7 @@
 //!
 //! [`translate`] walks whatever tables are in force for one access and answers with a [`Translation`] or the [`Fault`]
 //! to deliver. It runs at every miss of a processor's software TLB, takes no lock, and keeps nothing of its own but a
-//! reference to the hashed page table ([`MmuCache`]).
+//! reference to the hashed page table and a note of large pages ([`MmuCache`]).
 
 pub mod hash;
 pub mod radix;
@@ -43,20 +43,25 @@ pub struct Translation {
     /// The virtual page class key that took part: rights must be asked anew when AMR or IAMR change the two bits of
     /// this key (0..31). `None` when those registers have no say.
     pub key: Option<u8>,
+    /// It comes of a page that [`radix::LargePages`] has noted.
+    pub large: bool,
 }
 
-/// What one processor keeps between translations: a way to the hashed page table without taking a lock.
+/// What one processor keeps between translations: a way to the hashed page table without taking a lock, and what its TLB
+/// has of large pages.
 #[derive(Default)]
 pub struct MmuCache {
     cpu: u16,
     hpt: Option<Arc<Hpt>>,
+    /// Large pages of process 0.
+    pub large: radix::LargePages,
 }
 
 impl MmuCache {
     /// Cache of the processor with index `cpu` in [`Shared::vcpus`]. The index is told to the hashed page table, so
     /// that whoever removes an entry knows whose TLBs can hold it (see [`crate::hpt::Users`]).
     pub fn new(cpu: u16) -> Self {
-        MmuCache { cpu, hpt: None }
+        MmuCache { cpu, ..Self::default() }
     }
 
     /// The partition's hashed page table in force now.
@@ -96,11 +101,12 @@ pub fn translate(
             exec: true,
             ci: false,
             key: None,
+            large: false,
         };
         return Ok(all);
     }
     if sh.lpcr.load(Ordering::Relaxed) & lpcr::HR != 0 {
-        radix::translate(st, sh, ea, access)
+        radix::translate(st, sh, &mut cache.large, ea, access)
     } else {
         hash::translate(st, sh, cache, ea, access)
     }

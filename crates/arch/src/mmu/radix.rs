@@ -52,8 +52,28 @@ const TRIES: u32 = 64;
 /// Smallest directory or page table, as a log2 of its entries.
 const MIN_BITS: u32 = 5;
 
-/// Translate with relocation on, LPCR[HR] = 1.
-pub fn translate(st: &CpuState, sh: &Shared, ea: u64, access: Access) -> Result<Translation, Fault> {
+/// A leaf where a walk found it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Leaf {
+    /// Real address of the page table entry.
+    at: u64,
+    /// The entry.
+    pte: u64,
+    /// log2 of the page's size in bytes.
+    shift: u32,
+    /// log2 of the entries of its table.
+    bits: u32,
+}
+
+/// Translate with relocation on, LPCR[HR] = 1. Large pages of process 0 are noted in `pages`.
+#[inline]
+pub fn translate(
+    st: &CpuState,
+    sh: &Shared,
+    pages: &mut LargePages,
+    ea: u64,
+    access: Access,
+) -> Result<Translation, Fault> {
     let pid = match ea >> 62 {
         0 => st.pidr & 0xffff_ffff,
         3 => 0,
@@ -65,17 +85,18 @@ pub fn translate(st: &CpuState, sh: &Shared, ea: u64, access: Access) -> Result<
         return Err(segment_fault(ea, access));
     }
     for _ in 0..TRIES {
-        let (at, pte, shift) = find(sh, ea, access, pid)?;
-        if let Some(t) = check(st, sh, ea, access, at, pte, shift)? {
+        let leaf = find(sh, ea, access, pid)?;
+        if let Some((mut t, pte)) = check(st, sh, ea, access, leaf)? {
+            t.large = ea >> 62 == 3 && leaf.shift >= PIECE && pages.note(ea, Leaf { pte, ..leaf });
             return Ok(t);
         }
     }
     Err(storage_fault(ea, access, dsisr::RC))
 }
 
-/// Real address and value of the leaf for `ea`, and the log2 of its page's size.
+/// The leaf for `ea`.
 #[inline]
-fn find(sh: &Shared, ea: u64, access: Access, pid: u64) -> Result<(u64, u64, u32), Fault> {
+fn find(sh: &Shared, ea: u64, access: Access, pid: u64) -> Result<Leaf, Fault> {
     let fault = |bits| storage_fault(ea, access, bits);
     let load = |at: u64| sh.ram.read_u64_be(at).map_err(|_| fault(dsisr::NO_TRANSLATION | dsisr::TABLE));
 
@@ -108,24 +129,23 @@ fn find(sh: &Shared, ea: u64, access: Access, pid: u64) -> Result<(u64, u64, u32
             return Err(fault(dsisr::NO_TRANSLATION));
         }
         if e & entry::LEAF != 0 {
-            return Ok((at, e, left));
+            return Ok(Leaf { at, pte: e, shift: left, bits });
         }
         next = e & entry::NEXT;
         bits = (e & entry::NEXT_SIZE) as u32;
     }
 }
 
-/// Check the rights of a leaf and set its reference and change bits; `None` when it changed meanwhile.
+/// Check the rights of a leaf and set its reference and change bits: the entry as it is now; `None` when it changed
+/// meanwhile.
 #[inline]
 fn check(
     st: &CpuState,
     sh: &Shared,
     ea: u64,
     access: Access,
-    at: u64,
-    pte: u64,
-    shift: u32,
-) -> Result<Option<Translation>, Fault> {
+    Leaf { at, pte, shift, bits: _ }: Leaf,
+) -> Result<Option<(Translation, u64)>, Fault> {
     let problem = st.msr & msr::PR != 0;
     let privileged = pte & entry::PRIVILEGED != 0;
     let mut read = pte & (entry::READ | entry::WRITE) != 0;
@@ -156,7 +176,7 @@ fn check(
         return Ok(None);
     }
     let page = (1u64 << shift) - 1;
-    Ok(Some(Translation {
+    let t = Translation {
         ra: (pte & entry::RPN & !page) | (ea & page),
         page_shift: shift,
         read,
@@ -164,5 +184,86 @@ fn check(
         exec,
         ci: pte & entry::ATT_IO != 0,
         key,
-    }))
+        large: false,
+    };
+    Ok(Some((t, now)))
+}
+
+/// log2 of the pieces that large pages are noted in, in bytes.
+const PIECE: u32 = 21;
+/// Most pieces that are noted: 4 GiB.
+const PIECES: usize = 2048;
+
+/// Large pages of process 0 that a processor's TLB has entries of.
+///
+/// `tlbie` with PID = 0 invalidates all entries of the kernel, which maps all memory by a few hundred large pages and hardly
+/// ever changes one: what is entered again says what was there before. Linux does it on POWER9 whenever it invalidates a
+/// process on all processors, for the sake of their ERATs. Entries of large pages may stay if a walk still finds the page
+/// table entries that they were made of: a TLB may hold whatever the tables say (Book III, 6.10.1).
+#[derive(Default)]
+pub struct LargePages {
+    /// By number of the piece, modulo [`PIECES`]; none at all before the first is noted.
+    pieces: Vec<Option<Piece>>,
+    /// Those that are there.
+    used: Vec<u16>,
+    /// A page was found changed: there may be entries of what it was before.
+    changed: bool,
+}
+
+/// A piece of a large page.
+#[derive(Clone, Copy)]
+struct Piece {
+    ea: u64,
+    leaf: Leaf,
+}
+
+impl LargePages {
+    /// Note the leaf that translates `ea`. False if there is no room for it.
+    #[inline]
+    fn note(&mut self, ea: u64, leaf: Leaf) -> bool {
+        let ea = ea >> PIECE << PIECE;
+        match self.pieces.get((ea >> PIECE) as usize % PIECES) {
+            Some(Some(p)) if p.ea == ea => {
+                self.changed |= p.leaf != leaf;
+                true
+            }
+            Some(Some(_)) => false,
+            _ => {
+                self.add(Piece { ea, leaf });
+                true
+            }
+        }
+    }
+
+    #[cold]
+    fn add(&mut self, piece: Piece) {
+        let n = (piece.ea >> PIECE) as usize % PIECES;
+        self.pieces.resize(PIECES, None);
+        self.pieces[n] = Some(piece);
+        self.used.push(n as u16);
+    }
+
+    /// Whether all of them are still what they were when they were noted. If not, none is noted any more.
+    pub fn unchanged(&mut self, sh: &Shared) -> bool {
+        let same = !self.changed && self.are_there(sh);
+        if !same {
+            *self = LargePages::default();
+        }
+        same
+    }
+
+    fn are_there(&self, sh: &Shared) -> bool {
+        // The table that the piece before is in: what is above its entries in an address, and where it begins. The walk
+        // to it is the same for all of its pieces.
+        let mut table = None;
+        self.used.iter().filter_map(|&n| self.pieces[n as usize]).all(|Piece { ea, leaf }| {
+            let index = ea >> leaf.shift & ((1 << leaf.bits) - 1);
+            let of = Some((ea >> leaf.shift >> leaf.bits, leaf.at - 8 * index));
+            if of == table {
+                return sh.ram.read_u64_be(leaf.at) == Ok(leaf.pte);
+            }
+            table = of;
+            find(sh, ea, Access::Read, 0) == Ok(leaf)
+        })
+    }
 }

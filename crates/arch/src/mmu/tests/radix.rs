@@ -65,6 +65,7 @@ fn every_page_size() {
                 exec: false,
                 ci: false,
                 key: Some(0),
+                large: level > 0,
             }
         );
     }
