@@ -130,7 +130,10 @@ impl Region {
         let mut spent = BTreeMap::from([(self.head, 0)]);
         for off in order.into_iter().rev().filter(|&o| o != self.head) {
             let Some(b) = self.blocks.get(&off) else { continue };
-            let before = b.from.iter().filter_map(|f| self.blocks.get(f)).filter(|f| ahead(f, off));
+            // A call goes to the function, if that is here, which comes back.
+            let calls = |f: &Block| f.next.len() > 1 && f.items.last().is_some_and(|i| i.insn.lk());
+            let comes = |f: &&Block| ahead(f, off) && !(self.returns.contains(&off) && calls(f));
+            let before = b.from.iter().filter_map(|f| self.blocks.get(f)).filter(comes);
             // A block with another way to go would need a block more to take something off.
             let at = before
                 .filter_map(|f| Some((f.next.len() > 1, spent.get(&f.off)? + f.items.len() as i64)))
@@ -712,6 +715,17 @@ mod tests {
             assert_eq!(offsets(&r), [0, 4, 0x40, 0x48, 0x4c], "what follows the loop returns to others");
             assert_eq!(r.blocks[&(HOME + 0x4c)].next, [HOME + 4]);
             assert_eq!(r.turns, BTreeSet::from([(HOME + 4, HOME)]), "calls and returns do not go round");
+        });
+    }
+
+    #[test]
+    fn the_shorter_way_counts_where_a_longer_one_can_make_up_for_it() {
+        with_page(&[0, 4, 0x40, 0x48, 0x4c], false, |p| {
+            let r = p.region(HOME, false, false).expect("a loop");
+            let spent: Vec<_> = r.spent().into_iter().map(|(at, n)| (at - HOME, n)).collect();
+            // The last of the function comes after the third instruction, or the fourth, which goes there only and takes
+            // the one more off; what is behind the call comes after the function.
+            assert_eq!(spent, [(0, 0), (4, 4), (0x40, 1), (0x48, 3), (0x4c, 3)]);
         });
     }
 
