@@ -178,6 +178,26 @@ fn what_was_entered_of_a_page_before_it_changed_is_forgotten_even_if_it_changed_
 }
 
 #[test]
+fn what_was_entered_while_a_table_had_another_shape_is_forgotten() {
+    // 32 MiB pages, of a table of 32 entries where that of 512 is.
+    const OTHER: u64 = LARGE - 0x20_0000 + (5 << 25);
+    let tables = TABLES + (LARGE >> 12 & 7) * 0x4000;
+    let (directory, table) = (tables + (LARGE >> 30 & 511) * 8, tables + 0x1000);
+    let f = kernel_forgotten(PROCESS, 0, |f| {
+        map_at(f, LARGE, 21, LEAF | entry::PRIVILEGED);
+        let write = |f: &Flat, at, v| f.cpu.sh.ram.write_u64_be(at, v).unwrap();
+        write(f, table + 5 * 8, LEAF | entry::PRIVILEGED);
+        write(f, directory, entry::VALID | table | 5);
+        let real = f.cpu.st.msr;
+        f.cpu.set_msr(real | msr::DR);
+        assert_eq!(f.cpu.real_of(OTHER, Access::Write), Ok((0x5000, true)));
+        f.cpu.set_msr(real);
+        write(f, directory, entry::VALID | table | 9);
+    });
+    assert_eq!(f.cpu.tlb.real(TlbMode::Kernel, OTHER, Access::Read), None);
+}
+
+#[test]
 fn invalidations_of_a_large_page_or_of_another_process_do_as_they_say() {
     let small = [Some(0x8000), Some(0x9000), Some(0xa000)];
     let of_2m = 1 << 5;

@@ -253,12 +253,12 @@ impl LargePages {
     }
 
     fn are_there(&self, sh: &Shared) -> bool {
-        // The table that the piece before is in: what is above its entries in an address, and where it begins. The walk
-        // to it is the same for all of its pieces.
+        // The table that the piece before is in: what is above its entries in an address, where it begins, and its shape.
+        // The walk to it is the same for all of its pieces.
         let mut table = None;
         self.used.iter().filter_map(|&n| self.pieces[n as usize]).all(|Piece { ea, leaf }| {
             let index = ea >> leaf.shift & ((1 << leaf.bits) - 1);
-            let of = Some((ea >> leaf.shift >> leaf.bits, leaf.at - 8 * index));
+            let of = Some((ea >> leaf.shift >> leaf.bits, leaf.at - 8 * index, leaf.shift, leaf.bits));
             if of == table {
                 return sh.ram.read_u64_be(leaf.at) == Ok(leaf.pte);
             }
