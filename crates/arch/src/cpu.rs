@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use mem::{Access, Tlb, TlbMode};
 
 use crate::hpt::{Flush, Users};
+use crate::invalidations::Missed;
 use crate::mmu::slb;
 use crate::mmu::tlbie::TlbInvalidate;
 use crate::msr::{self, lpcr, srr1};
@@ -366,17 +367,14 @@ impl Cpu {
 
     fn obey_flush(&mut self) {
         self.link.clear(event::TLB_FLUSH);
-        // What was asked for stands in the list before the epoch is counted up.
-        let epoch = self.sh.tlb_epoch.load(Ordering::SeqCst);
-        let asked = self.link.take_asked();
-        if asked.all {
-            self.tlb.flush();
-            self.link.holds.store(0, Ordering::SeqCst);
-            self.slb_displaced = false;
-        } else {
-            for what in asked.list {
-                self.invalidate(what);
+        let (epoch, missed) = self.sh.invalidations.since(self.link.tlb_seen.load(Ordering::SeqCst));
+        match missed {
+            Missed::Everything => {
+                self.tlb.flush();
+                self.link.holds.store(0, Ordering::SeqCst);
+                self.slb_displaced = false;
             }
+            Missed::List(list) => list.into_iter().for_each(|what| self.invalidate(what)),
         }
         self.refetch = true;
         self.link.tlb_seen.store(epoch, Ordering::SeqCst);
@@ -516,23 +514,24 @@ impl Cpu {
         if self.sh.vcpus.len() == 1 {
             return;
         }
+        let epoch = self.sh.invalidations.add(what);
+        // This one has dropped already what it has others drop.
+        if self.link.tlb_seen.load(Ordering::SeqCst) + 1 == epoch {
+            self.link.tlb_seen.store(epoch, Ordering::SeqCst);
+        }
         let mut asked = [0u64; MOST_VCPUS / 64];
         for (n, v) in self.sh.vcpus.iter().enumerate() {
-            // Whoever holds nothing has nothing to drop: a processor that spins in real mode costs no wait.
-            if n != self.index && v.holds.load(Ordering::SeqCst) & of != 0 {
-                v.ask_flush(what);
+            // Whoever is out of the guest looks before it enters it again. Whoever holds nothing has nothing to drop: a
+            // processor that spins in real mode costs no wait.
+            let concerned = v.running.load(Ordering::SeqCst) && v.holds.load(Ordering::SeqCst) & of != 0;
+            if n != self.index && concerned {
+                v.events.fetch_or(event::TLB_FLUSH, Ordering::SeqCst);
+                v.exit.store(1, Ordering::SeqCst);
                 asked[n / 64] |= 1 << (n % 64);
             }
         }
-        if asked.iter().all(|&m| m == 0) {
+        if asked == [0; MOST_VCPUS / 64] {
             return;
-        }
-        let epoch = self.sh.tlb_epoch.fetch_add(1, Ordering::SeqCst) + 1;
-        for (n, v) in self.sh.vcpus.iter().enumerate() {
-            if asked[n / 64] >> (n % 64) & 1 != 0 {
-                v.events.fetch_or(event::TLB_FLUSH, Ordering::SeqCst);
-                v.exit.store(1, Ordering::SeqCst);
-            }
         }
         // This processor carries out no guest instruction while it waits: nobody need wait for it.
         self.leave_guest();
@@ -542,7 +541,7 @@ impl Cpu {
             }
         }
         self.link.running.store(true, Ordering::SeqCst);
-        if self.link.pending() & event::TLB_FLUSH != 0 {
+        if self.misses_flushes() {
             self.obey_flush();
         }
     }
@@ -551,9 +550,18 @@ impl Cpu {
     /// [`Cpu::take_events`].
     pub fn enter_guest(&self) {
         self.link.running.store(true, Ordering::SeqCst);
+        if self.misses_flushes() {
+            self.link.events.fetch_or(event::TLB_FLUSH, Ordering::SeqCst);
+        }
         if self.link.pending() != 0 {
             self.link.exit.store(1, Ordering::SeqCst);
         }
+    }
+
+    /// Whether something was invalidated that it has not dropped yet. Whoever invalidates either finds it running or is
+    /// found by this, asked after it was marked so.
+    fn misses_flushes(&self) -> bool {
+        self.sh.invalidations.epoch() != self.link.tlb_seen.load(Ordering::SeqCst)
     }
 
     /// Mark this processor as out of the guest: nobody waits for it.

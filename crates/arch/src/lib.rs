@@ -7,6 +7,7 @@ pub mod fault;
 mod fp;
 mod helpers;
 pub mod hpt;
+pub mod invalidations;
 pub mod mmu;
 pub mod model;
 pub mod msr;

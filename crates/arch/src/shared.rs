@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, RwLock};
 
 use mem::GuestRam;
 
-use crate::mmu::tlbie::TlbInvalidate;
+use crate::invalidations::Invalidations;
 use crate::time::Timebase;
 
 /// Events that may wait for a processor, as bits of [`VcpuLink::events`].
@@ -40,6 +40,16 @@ pub mod holds {
     pub const TRANSLATED: u32 = 2;
 }
 
+/// Tells whoever shares out processors that one has something to do.
+#[derive(Default)]
+struct Rouse(Mutex<Option<Arc<dyn Fn() + Send + Sync>>>);
+
+impl std::fmt::Debug for Rouse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Rouse")
+    }
+}
+
 /// The cross-thread side of one virtual processor.
 #[derive(Debug, Default)]
 pub struct VcpuLink {
@@ -47,61 +57,59 @@ pub struct VcpuLink {
     pub exit: AtomicU32,
     /// See [`event`].
     pub events: AtomicU32,
-    /// Newest TLB epoch this processor has obeyed.
+    /// Newest epoch of [`Shared::invalidations`] this processor has obeyed.
     pub tlb_seen: AtomicU64,
     /// Whether the processor is executing guest instructions (then a flush must be waited for).
     pub running: AtomicBool,
     /// What its TLB may hold since it last dropped everything: [`holds`].
     pub holds: AtomicU32,
-    /// What a [`event::TLB_FLUSH`] is about.
-    asked: Mutex<Asked>,
     sleep: Mutex<()>,
     wake: Condvar,
+    /// Events that rouse it from a sleep during which others have its processor.
+    dozing: AtomicU32,
+    rouse: Rouse,
     /// Processors that sleep until this one has dropped its TLB.
     flush_waiters: AtomicU32,
     flushed: Condvar,
 }
 
-/// Invalidations that others want a processor to carry out.
-#[derive(Debug, Default)]
-pub struct Asked {
-    /// These, one by one.
-    pub list: Vec<TlbInvalidate>,
-    /// Everything, real mode too.
-    pub all: bool,
-}
-
-/// Most invalidations that wait one by one; more become one of all they name. Whoever shares a processor has not run for
-/// a while when it gets to them.
-const MOST_ASKED: usize = 32;
-
 impl VcpuLink {
-    /// Ask for an invalidation (`None`: of everything), before a shoot-down that waits for it.
-    pub fn ask_flush(&self, what: Option<TlbInvalidate>) {
-        let mut a = self.asked.lock().unwrap_or_else(|e| e.into_inner());
-        match what {
-            Some(w) if a.list.iter().any(|&l| l.join(w) == l) => {}
-            Some(w) if a.list.len() < MOST_ASKED => a.list.push(w),
-            Some(w) => {
-                let joined = a.list.drain(..).fold(w, TlbInvalidate::join);
-                a.list.push(joined);
-            }
-            None => a.all = true,
-        }
-    }
-
-    /// Take what was asked for.
-    pub fn take_asked(&self) -> Asked {
-        std::mem::take(&mut *self.asked.lock().unwrap_or_else(|e| e.into_inner()))
-    }
-
     /// Post events and make the processor look.
     pub fn post(&self, bits: u32) {
         self.events.fetch_or(bits, Ordering::SeqCst);
         self.exit.store(1, Ordering::SeqCst);
+        let dozing = self.dozing.load(Ordering::SeqCst);
+        let relaxed = Ordering::Relaxed;
+        if dozing & bits != 0 && self.dozing.compare_exchange(dozing, 0, Ordering::SeqCst, relaxed).is_ok() {
+            let rouse = self.rouse.0.lock().unwrap_or_else(|e| e.into_inner()).clone();
+            if let Some(rouse) = rouse {
+                return rouse();
+            }
+        }
         // The lock orders this wake-up after a sleeper's last look at `events`.
         drop(self.sleep.lock().unwrap_or_else(|e| e.into_inner()));
         self.wake.notify_all();
+    }
+
+    /// What [`VcpuLink::post`] calls if it rouses the processor from a [`VcpuLink::doze`].
+    pub fn on_rouse(&self, rouse: Option<Arc<dyn Fn() + Send + Sync>>) {
+        *self.rouse.0.lock().unwrap_or_else(|e| e.into_inner()) = rouse;
+    }
+
+    /// From now on whoever posts one of these events does not wake the processor's thread, which could not do anything
+    /// yet, but says that it wants a processor of the host ([`VcpuLink::on_rouse`]): once.
+    pub fn doze(&self, until: u32) {
+        self.dozing.store(until, Ordering::SeqCst);
+    }
+
+    /// Whether nobody has roused it.
+    pub fn dozes(&self) -> bool {
+        self.dozing.load(Ordering::SeqCst) != 0
+    }
+
+    /// Ends [`VcpuLink::doze`]. `false`: somebody has roused it.
+    pub fn stop_dozing(&self) -> bool {
+        self.dozing.swap(0, Ordering::SeqCst) != 0
     }
 
     /// Take events back.
@@ -185,8 +193,8 @@ pub struct Shared {
     pub tb: Timebase,
     /// Processors by index.
     pub vcpus: Vec<Arc<VcpuLink>>,
-    /// Counts TLB shoot-downs.
-    pub tlb_epoch: AtomicU64,
+    /// What was invalidated lately in TLBs.
+    pub invalidations: Invalidations,
     /// The hashed page table, when the partition has one.
     pub hpt: RwLock<Option<Arc<crate::hpt::Hpt>>>,
 }
@@ -196,25 +204,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn more_invalidations_than_wait_one_by_one_become_one() {
+    fn who_dozes_is_roused_once_and_by_what_it_dozes_until() {
         let link = VcpuLink::default();
-        let what = |n| TlbInvalidate::Page { ea: n << 12, shift: 12, pid: 3 };
-        link.ask_flush(Some(what(1)));
-        link.ask_flush(Some(what(1)));
-        let asked = link.take_asked();
-        assert_eq!((asked.list.as_slice(), asked.all), ([what(1)].as_slice(), false));
-        assert!(link.take_asked().list.is_empty());
-        let most = MOST_ASKED as u64;
-        (0..most).for_each(|n| link.ask_flush(Some(what(n))));
-        let asked = link.take_asked();
-        assert!(asked.list.iter().copied().eq((0..most).map(what)) && !asked.all);
-        (0..3 * most).for_each(|n| link.ask_flush(Some(what(n))));
-        let asked = link.take_asked();
-        assert_eq!((asked.list.as_slice(), asked.all), ([TlbInvalidate::Pid(3)].as_slice(), false));
-        (0..=most).for_each(|n| link.ask_flush(Some(TlbInvalidate::Pid(n))));
-        assert_eq!(link.take_asked().list, [TlbInvalidate::All], "0 is the kernel");
-        link.ask_flush(None);
-        assert!(link.take_asked().all);
-        assert!(!link.take_asked().all);
+        let roused = Arc::new(AtomicU32::new(0));
+        let count = roused.clone();
+        let rouse = move || {
+            count.fetch_add(1, Ordering::SeqCst);
+        };
+        link.on_rouse(Some(Arc::new(rouse)));
+        link.post(event::PROD);
+        assert_eq!(roused.load(Ordering::SeqCst), 0, "it is awake");
+        link.doze(event::PROD | event::EXTERNAL);
+        link.post(event::LEAVE);
+        assert!(link.dozes() && roused.load(Ordering::SeqCst) == 0, "not by this");
+        link.post(event::EXTERNAL);
+        link.post(event::PROD);
+        assert_eq!(roused.load(Ordering::SeqCst), 1, "the first is enough");
+        assert!(!link.dozes() && !link.stop_dozing());
+        assert_eq!(link.pending(), event::PROD | event::LEAVE | event::EXTERNAL);
+        link.doze(event::PROD);
+        assert!(link.stop_dozing(), "by itself");
+        link.post(event::PROD);
+        link.on_rouse(None);
+        link.doze(event::PROD);
+        link.post(event::PROD);
+        assert_eq!(roused.load(Ordering::SeqCst), 1);
     }
 }

@@ -4,7 +4,9 @@ mod flat;
 
 use std::sync::atomic::Ordering;
 
+use arch::Cpu;
 use arch::mmu::radix::entry;
+use arch::mmu::tlbie::TlbInvalidate;
 use arch::msr::{self, lpcr};
 use flat::Flat;
 use mem::{Access, TlbMode};
@@ -205,4 +207,61 @@ fn invalidations_of_a_large_page_or_of_another_process_do_as_they_say() {
     assert_eq!(found(&f), [small[0], small[1], small[2], None, Some(0x5000)]);
     let f = kernel_forgotten(PROCESS, PID, |_| {});
     assert_eq!(found(&f), [None, small[1], small[2], Some(0x5000), Some(0x5000)]);
+}
+
+/// What another processor, whose TLB had all three pages, has left of them when it enters the guest again after `meanwhile`.
+fn left_to_another(meanwhile: impl FnOnce(&mut Cpu, &mut Cpu)) -> [bool; 3] {
+    let mut f = filled(SC1);
+    let mut other = f.another();
+    other.st.pidr = PID;
+    let real = other.st.msr;
+    let fill = |c: &mut Cpu| {
+        c.enter_guest();
+        c.take_events();
+        c.set_msr(real | msr::DR);
+        for (ea, ra) in [(USER, 0x8000), (KERNEL, 0x9000), (STACK, 0xa000)] {
+            assert_eq!(c.real_of(ea, Access::Write), Ok((ra, true)));
+        }
+        c.set_msr(real);
+        c.leave_guest();
+    };
+    fill(&mut other);
+    meanwhile(&mut f.cpu, &mut other);
+    other.enter_guest();
+    assert_eq!(other.take_events(), None);
+    [USER, KERNEL, STACK].map(|ea| other.tlb.load(TlbMode::Kernel, ea, 8).is_some())
+}
+
+#[test]
+fn who_was_out_of_the_guest_drops_what_was_invalidated_meanwhile() {
+    let page = |ea, pid| TlbInvalidate::Page { ea, shift: 12, pid };
+    let far = |n: u64| page(USER + (n << 20), PID);
+    assert_eq!(left_to_another(|_, _| {}), [true; 3]);
+    assert_eq!(left_to_another(|c, _| c.shoot_down_named(page(USER, PID))), [false, true, true]);
+    assert_eq!(left_to_another(|c, _| c.shoot_down_named(page(KERNEL, 0))), [true, false, true]);
+    assert_eq!(
+        left_to_another(|c, _| (1..30).for_each(|n| c.shoot_down_named(far(n)))),
+        [true; 3],
+        "told one by one"
+    );
+    assert_eq!(
+        left_to_another(|c, _| (0..300).for_each(|n| c.shoot_down_named(far(n)))),
+        [false, true, true]
+    );
+    let many = |c: &mut Cpu, _: &mut Cpu| (0..10_000).for_each(|n| c.shoot_down_named(far(n)));
+    assert_eq!(left_to_another(many), [false; 3], "more than anybody remembers");
+    assert_eq!(left_to_another(|c, _| c.shoot_down_writers()), [false; 3]);
+    assert_eq!(left_to_another(|c, _| c.shoot_down_others()), [false; 3]);
+}
+
+#[test]
+fn who_has_others_drop_something_still_drops_what_others_wanted_before() {
+    let page = |ea, pid| TlbInvalidate::Page { ea, shift: 12, pid };
+    let both = |c: &mut Cpu, other: &mut Cpu| {
+        c.shoot_down_named(page(USER, PID));
+        // It was asked to drop the page, has not done so yet, and asks for something itself.
+        other.shoot_down_named(page(STACK + 0x1000, 0));
+        other.leave_guest();
+    };
+    assert_eq!(left_to_another(both), [false, true, true]);
 }

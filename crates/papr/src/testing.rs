@@ -162,7 +162,7 @@ impl TestPlatform {
             prtb: AtomicU64::new(0),
             tb: Timebase::default(),
             vcpus: (0..vcpus).map(|_| Arc::new(VcpuLink::default())).collect(),
-            tlb_epoch: AtomicU64::new(0),
+            invalidations: Default::default(),
             hpt: RwLock::new(None),
         });
         let servers: Vec<u32> = (0..vcpus).collect();

@@ -154,7 +154,7 @@ impl Partition {
             prtb: AtomicU64::new(0),
             tb: Default::default(),
             vcpus: links.clone(),
-            tlb_epoch: AtomicU64::new(0),
+            invalidations: Default::default(),
             hpt: Default::default(),
         });
         let servers: Vec<u32> = (0..links.len() as u32).collect();

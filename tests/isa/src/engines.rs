@@ -72,7 +72,7 @@ impl Machine {
             prtb: AtomicU64::new(0),
             tb: Default::default(),
             vcpus: vec![Default::default()],
-            tlb_epoch: AtomicU64::new(0),
+            invalidations: Default::default(),
             hpt: Default::default(),
         });
         let cpu = Cpu::new(Model::by_name(model)?, sh, Arc::new(Bare), 0);

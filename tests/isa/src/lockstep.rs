@@ -90,7 +90,7 @@ impl Side {
             prtb: AtomicU64::new(0),
             tb: Default::default(),
             vcpus: vec![Default::default()],
-            tlb_epoch: AtomicU64::new(0),
+            invalidations: Default::default(),
             hpt: Default::default(),
         });
         let outside = Arc::new(Outside { interrupts: AtomicU64::new(0) });

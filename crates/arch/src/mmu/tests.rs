@@ -29,7 +29,7 @@ impl Machine {
             prtb: AtomicU64::new(0),
             tb: Timebase::default(),
             vcpus: Vec::new(),
-            tlb_epoch: AtomicU64::new(0),
+            invalidations: Default::default(),
             hpt: RwLock::new(None),
         };
         let mut st = CpuState::new(level, 0x004e_1202, 0);

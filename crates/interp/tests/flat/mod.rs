@@ -60,8 +60,8 @@ impl Flat {
             lpcr: AtomicU64::new(0),
             prtb: AtomicU64::new(0),
             tb: Default::default(),
-            vcpus: vec![Default::default()],
-            tlb_epoch: AtomicU64::new(0),
+            vcpus: vec![Default::default(), Default::default()],
+            invalidations: Default::default(),
             hpt: Default::default(),
         });
         let mut cpu = Cpu::new(Model::by_name(model).unwrap(), sh, Arc::new(Bare), 0);
@@ -71,6 +71,12 @@ impl Flat {
             f.word(at + 4 * n as u64, *w);
         }
         f
+    }
+
+    /// The other processor of the partition, which is out of the guest.
+    #[allow(dead_code, reason = "not all tests have need of it")]
+    pub fn another(&self) -> Cpu {
+        Cpu::new(self.cpu.model, self.cpu.sh.clone(), Arc::new(Bare), 1)
     }
 
     pub fn word(&self, at: u64, w: u32) {

@@ -58,7 +58,7 @@ pub fn machines(model: &str, le: bool, count: usize) -> Vec<Cpu> {
         prtb: AtomicU64::new(0),
         tb: Default::default(),
         vcpus: (0..count).map(|_| Default::default()).collect(),
-        tlb_epoch: AtomicU64::new(0),
+        invalidations: Default::default(),
         hpt: Default::default(),
     });
     let model = Model::by_name(model).unwrap();
