@@ -91,6 +91,15 @@ pub enum Order {
     Leave(Thread),
 }
 
+impl Order {
+    /// Who it is for.
+    pub fn thread(self) -> Thread {
+        match self {
+            Order::Run(t) | Order::Leave(t) => t,
+        }
+    }
+}
+
 /// Why something is impossible.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Refused {

@@ -12,8 +12,9 @@ use crate::core::{Dispatcher, Ns, Order, PartId, PoolUsage, Refused, Share, Thre
 
 /// The host thread of a virtual processor, as orders reach it. Neither call may wait, nor call the shell.
 pub trait Runner: Send + Sync {
-    /// It may run: it looks at [`Seat::may_run`].
-    fn run(&self);
+    /// It may run: it looks at [`Seat::may_run`]. `here`: the calling thread, of a virtual processor of the same
+    /// partition, gave its turn away and is about to sleep.
+    fn run(&self, here: bool);
     /// It has to leave the guest and say so by [`Seat::left`].
     fn leave(&self);
 }
@@ -51,13 +52,23 @@ impl Shell {
 
     /// Does something with the scheduler and carries out what follows from it.
     fn with<R>(&self, f: impl FnOnce(&mut Dispatcher, Ns) -> R) -> R {
+        self.with_leave(None, f)
+    }
+
+    /// The same for a virtual processor of `giver` that gives its turn away.
+    fn with_leave<R>(&self, giver: Option<PartId>, f: impl FnOnce(&mut Dispatcher, Ns) -> R) -> R {
         let mut s = self.lock();
         let result = f(&mut s.dispatcher, self.now());
-        obey(&mut s);
+        let orders = s.take_orders();
         let next = s.dispatcher.next_event();
-        if next < s.planned {
+        let sooner = next < s.planned;
+        if sooner {
             s.planned = next;
-            drop(s);
+        }
+        // Who is woken may run at once, and instead of the calling thread: not before the lock is free.
+        drop(s);
+        deliver(orders, giver);
+        if sooner {
             self.changed.notify_one();
         }
         result
@@ -69,7 +80,14 @@ impl Shell {
         while !s.quit {
             let now = self.now();
             s.dispatcher.advance(now);
-            obey(&mut s);
+            let orders = s.take_orders();
+            if !orders.is_empty() {
+                drop(s);
+                deliver(orders, None);
+                s = self.lock();
+                // Who called meanwhile found nobody waiting.
+                continue;
+            }
             s.planned = if s.dispatcher.is_idle() { Ns::MAX } else { s.dispatcher.next_event() };
             // Where all sleep nothing happens by itself.
             let left = match s.dispatcher.is_idle() {
@@ -108,12 +126,21 @@ impl Shell {
     }
 }
 
-fn obey(s: &mut State) {
-    for order in s.dispatcher.take_orders() {
+impl State {
+    fn take_orders(&mut self) -> Vec<(Order, Arc<dyn Runner>)> {
+        let orders = self.dispatcher.take_orders();
+        let runners = &self.runners;
+        orders.into_iter().filter_map(|o| Some((o, runners.get(&o.thread())?.clone()))).collect()
+    }
+}
+
+/// Orders of two calls may arrive in another order than they were given in: a runner asks [`Seat::may_run`] after each.
+fn deliver(orders: Vec<(Order, Arc<dyn Runner>)>, giver: Option<PartId>) {
+    for (order, runner) in orders {
         match order {
-            Order::Run(t) => s.runners.get(&t).map(|r| r.run()),
-            Order::Leave(t) => s.runners.get(&t).map(|r| r.leave()),
-        };
+            Order::Run(t) => runner.run(giver == Some(t.part)),
+            Order::Leave(_) => runner.leave(),
+        }
     }
 }
 
@@ -145,13 +172,13 @@ impl Seat {
     /// It has nothing to do until [`Seat::wake`]. It is out of the guest.
     pub fn cede(&self, index: usize) {
         let t = self.thread(index);
-        self.shell.with(|d, now| d.cede(now, t));
+        self.shell.with_leave(Some(t.part), |d, now| d.cede(now, t));
     }
 
     /// It is out of the guest, and lets another go first, or all others. `false`: it may go on.
     pub fn confer(&self, index: usize, to: Option<usize>) -> bool {
         let t = self.thread(index);
-        self.shell.with(|d, now| d.confer(now, t, to.map(|n| n as u32)))
+        self.shell.with_leave(Some(t.part), |d, now| d.confer(now, t, to.map(|n| n as u32)))
     }
 
     /// It is out of the guest and wants in again.
@@ -225,7 +252,7 @@ mod tests {
     }
 
     impl Runner for Flags {
-        fn run(&self) {
+        fn run(&self, _here: bool) {
             *self.look.lock().unwrap() = true;
             self.changed.notify_all();
         }

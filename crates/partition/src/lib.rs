@@ -7,6 +7,7 @@ mod env;
 mod firmware_disks;
 pub mod io;
 pub mod meter;
+mod place;
 mod platform;
 mod served_disks;
 mod timer;
@@ -105,8 +106,8 @@ pub struct Partition {
     ignore_confer: AtomicBool,
     /// How often its processors were asked to give memory back.
     trims: AtomicU32,
-    /// Processors that sleep after H_CEDE and are to be woken, as far as the scheduler knows.
-    dozing: Vec<AtomicBool>,
+    /// Of its processors' threads.
+    places: Vec<Arc<place::Place>>,
 }
 
 /// [`arch::Cpu::patience`]: loops of fewer turns end before another processor would have begun.
@@ -146,7 +147,7 @@ impl Partition {
         slots: &IoSlots,
     ) -> Result<Arc<Self>, BootError> {
         let ram = Arc::new(GuestRam::new(config.memory).map_err(BootError::Memory)?);
-        let dozing = (0..config.vcpus.max(1)).map(|_| AtomicBool::new(false)).collect();
+        let places = (0..config.vcpus.max(1)).map(|_| Default::default()).collect();
         let links: Vec<Arc<VcpuLink>> = (0..config.vcpus.max(1)).map(|_| Default::default()).collect();
         let sh = Arc::new(Shared {
             ram: ram.clone(),
@@ -203,7 +204,7 @@ impl Partition {
             granted_weight: AtomicU8::new(0),
             ignore_confer: AtomicBool::new(false),
             trims: AtomicU32::new(0),
-            dozing,
+            places,
         }))
     }
 
@@ -302,8 +303,9 @@ impl Partition {
 
     /// Its virtual processors, as a scheduler gives orders to them.
     pub fn runners(&self) -> Vec<Arc<dyn dispatch::Runner>> {
-        let runner = |l: &Arc<VcpuLink>| Arc::new(vcpu::Mailbox(l.clone())) as Arc<dyn dispatch::Runner>;
-        self.sh.vcpus.iter().map(runner).collect()
+        let both = self.sh.vcpus.iter().cloned().zip(self.places.iter().cloned());
+        both.map(|(link, place)| Arc::new(vcpu::Mailbox { link, place }) as Arc<dyn dispatch::Runner>)
+            .collect()
     }
 
     /// Runs by the leave of a scheduler from the next boot on, or of none.

@@ -9,6 +9,7 @@ use cpu::Engines;
 use papr::hcall::vpa::Preempted;
 
 use crate::env::Surroundings;
+use crate::place::Place;
 use crate::{Entry, Partition};
 
 /// Events that wake a processor from H_CEDE.
@@ -69,7 +70,16 @@ pub fn life(p: Arc<Partition>, engines: &Engines, index: usize, entry: Option<En
             }
             Exit::WaitProd => {
                 let until = event::PROD | event::LEAVE;
-                turn.sleep(until, || link.wait(until, None));
+                // Only H_PROD ends it, whatever else it is asked to leave for.
+                while link.pending() & event::PROD == 0 && !p.is_ending() {
+                    turn.sleep(until, || {
+                        while link.pending() & until == 0 {
+                            link.clear(event::DISPATCH);
+                            link.wait(until | event::DISPATCH, None);
+                        }
+                    });
+                    link.clear(event::LEAVE);
+                }
                 link.clear(event::PROD);
             }
             Exit::Confer(to) => turn.confer(to),
@@ -88,14 +98,20 @@ pub fn life(p: Arc<Partition>, engines: &Engines, index: usize, entry: Option<En
 }
 
 /// A virtual processor's mailbox, where the scheduler leaves its orders.
-pub struct Mailbox(pub Arc<VcpuLink>);
+pub struct Mailbox {
+    pub link: Arc<VcpuLink>,
+    pub place: Arc<Place>,
+}
 
 impl dispatch::Runner for Mailbox {
-    fn run(&self) {
-        self.0.post(event::DISPATCH);
+    fn run(&self, here: bool) {
+        if here {
+            self.place.bring();
+        }
+        self.link.post(event::DISPATCH);
     }
     fn leave(&self) {
-        self.0.post(event::LEAVE);
+        self.link.post(event::LEAVE);
     }
 }
 
@@ -111,7 +127,11 @@ struct Turn {
 impl Turn {
     fn new(p: &Arc<Partition>, index: usize) -> Self {
         let seat = p.seat();
+        p.places[index].take();
         let base = seat.as_ref().map_or((0, 0), |s| s.times(index));
+        if let Some(seat) = seat.clone() {
+            p.sh.vcpus[index].on_rouse(Some(Arc::new(move || seat.wake(index))));
+        }
         Turn { p: p.clone(), index, seat, base }
     }
 
@@ -129,6 +149,7 @@ impl Turn {
             }
             link.wait(event::DISPATCH | event::LEAVE, None);
         }
+        self.p.places[self.index].settle();
         // PURR and SPURR count what it is charged with; the guest learns what it was not given.
         let (consumed, waited) = seat.times(self.index);
         let purr = arch::time::of_nanos(consumed - self.base.0);
@@ -140,15 +161,16 @@ impl Turn {
 
     /// Sleeps by `sleep` unless one of the events waits already; meanwhile others have its processor.
     fn sleep(&self, until: u32, sleep: impl FnOnce()) {
-        let idle = self.p.sh.vcpus[self.index].pending() & until == 0;
+        let link = &self.p.sh.vcpus[self.index];
         match &self.seat {
-            Some(seat) if idle => {
-                let dozing = &self.p.dozing[self.index];
+            Some(seat) if link.pending() & until == 0 => {
                 seat.cede(self.index);
-                dozing.store(until & ROUSES == ROUSES, Ordering::SeqCst);
+                link.clear(event::DISPATCH);
+                link.doze(until & ROUSES);
                 sleep();
-                dozing.store(false, Ordering::SeqCst);
-                seat.wake(self.index);
+                if link.stop_dozing() {
+                    seat.wake(self.index);
+                }
             }
             _ => sleep(),
         }
@@ -169,13 +191,14 @@ impl Turn {
     /// Lets another go first, or all others.
     fn confer(&self, to: Option<usize>) {
         let Some(seat) = &self.seat else { return std::thread::yield_now() };
-        // Who got an interrupt wants his processor, though his thread may take some time until it can say so.
-        for (n, v) in self.p.sh.vcpus.iter().enumerate() {
-            if v.pending() & ROUSES != 0 && self.p.dozing[n].swap(false, Ordering::SeqCst) {
-                seat.wake(n);
-            }
-        }
         seat.confer(self.index, to);
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.p.sh.vcpus[self.index].on_rouse(None);
+        self.p.places[self.index].give_up();
     }
 }
 
@@ -191,12 +214,15 @@ fn preempted(exit: Exit) -> Preempted {
 fn cede(cpu: &mut Cpu) {
     let link = cpu.link.clone();
     loop {
-        link.wait(WAKES, None);
-        // A decrementer event may be an old one.
+        link.wait(WAKES | event::DISPATCH, None);
+        // A decrementer event may be an old one, and so may be the news that it was given a processor.
         let others = WAKES & !event::DECREMENTER;
-        if link.pending() & others != 0 || cpu.decrementer_pending() {
+        let pending = link.pending();
+        let roused = pending & event::DISPATCH != 0 && !link.dozes();
+        if pending & others != 0 || roused || cpu.decrementer_pending() {
             return;
         }
+        link.clear(event::DISPATCH);
     }
 }
 
@@ -228,5 +254,121 @@ fn wait_for_start(p: &Arc<Partition>, cpu: &mut Cpu) -> bool {
             return true;
         }
         cpu.link.wait(event::LEAVE, None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::IoSlots;
+    use crate::{BootImages, CharBackend, Model, Nvram, PartitionConfig};
+    use std::time::{Duration, Instant};
+
+    struct Nobody;
+
+    impl CharBackend for Nobody {
+        fn write(&self, _: &[u8]) -> bool {
+            true
+        }
+        fn input_room(&self) {}
+    }
+
+    /// Counts what comes back of the hypercall in r3 with 0 in r4 and r5, at [`COUNT`].
+    fn counting(hypercall: u32) -> Vec<u8> {
+        let mut image = vec![0; 0x100];
+        let code = [
+            0x3ce0_7fff,             // lis r7,0x7fff
+            0x7cf6_03a6,             // mtdec r7
+            0x3860_0000 | hypercall, // li r3,hypercall
+            0x3880_0000,             // li r4,0
+            0x38a0_0000,             // li r5,0
+            0x4400_0022,             // sc 1
+            0xe8c0_2000,             // ld r6,COUNT(0)
+            0x38c6_0001,             // addi r6,r6,1
+            0xf8c0_2000,             // std r6,COUNT(0)
+            0x4bff_ffdc,             // b to the first
+        ];
+        code.iter().for_each(|word: &u32| image.extend(word.to_be_bytes()));
+        image
+    }
+
+    const COUNT: u64 = 0x2000;
+
+    /// Runs a processor that does [`counting`] while `check` looks, by its own or by the leave of a scheduler.
+    fn run(hypercall: u32, shared: bool, check: impl Fn(&Partition, Option<&dyn dispatch::Runner>)) {
+        let firmware = Some(counting(hypercall).into());
+        let images = BootImages { firmware, ..BootImages::default() };
+        let config = PartitionConfig::new(Model::by_name("power9").unwrap(), 512 << 20);
+        let p =
+            Partition::new(config, images, Arc::new(Nobody), Nvram::volatile(), &IoSlots::default()).unwrap();
+        p.set_accel(crate::Accel::Interp);
+        let shell = dispatch::Shell::new(1);
+        std::thread::scope(|s| {
+            s.spawn(|| shell.run());
+            if shared {
+                let sharing = dispatch::Sharing::Shared { entitled: 100, weight: None };
+                let share = dispatch::Share { cores: 1, threads: 1, sharing };
+                p.take_seat(Some(Arc::new(shell.seat(share, p.runners()).unwrap())));
+            }
+            let runner = shared.then(|| p.runners().remove(0));
+            let guest = s.spawn(|| p.run(true));
+            let r = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(&p, runner.as_deref())));
+            p.stop();
+            guest.join().unwrap().unwrap();
+            p.take_seat(None);
+            shell.quit();
+            r.unwrap_or_else(|e| std::panic::resume_unwind(e));
+        });
+    }
+
+    fn count(p: &Partition) -> u64 {
+        p.memory().read_u64_be(COUNT).unwrap()
+    }
+
+    /// It gets there before long, and no further.
+    fn settles_at(p: &Partition, n: u64) {
+        let end = Instant::now() + Duration::from_secs(60);
+        while count(p) < n && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+        assert_eq!(count(p), n);
+    }
+
+    #[test]
+    fn who_waits_to_be_prodded_waits_for_nothing_else() {
+        const H_CONFER: u32 = 0xe4;
+        for shared in [false, true] {
+            run(H_CONFER, shared, |p, runner| {
+                for n in 0..5 {
+                    settles_at(p, n);
+                    // Leave and go on are orders that may come late.
+                    for _ in 0..5 {
+                        p.trim();
+                        runner.inspect(|r| r.leave());
+                        runner.inspect(|r| r.run(false));
+                    }
+                    settles_at(p, n);
+                    p.sh.vcpus[0].post(event::PROD);
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn who_has_ceded_is_roused_once_for_each_event() {
+        const H_CEDE: u32 = 0xe0;
+        for shared in [false, true] {
+            run(H_CEDE, shared, |p, runner| {
+                for n in 0..20 {
+                    settles_at(p, n);
+                    for _ in 0..5 {
+                        runner.inspect(|r| r.run(false));
+                    }
+                    settles_at(p, n);
+                    p.sh.vcpus[0].post(event::PROD);
+                }
+            });
+        }
     }
 }
