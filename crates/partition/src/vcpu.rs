@@ -31,6 +31,7 @@ pub fn life(p: Arc<Partition>, engines: &Engines, index: usize, entry: Option<En
     cpu.patience = p.patience();
     let mut engine = engines.engine();
     let link = cpu.link.clone();
+    let turn = Turn::new(&p, index);
     match entry {
         Some(e) => {
             begin(&mut cpu, &p);
@@ -43,12 +44,11 @@ pub fn life(p: Arc<Partition>, engines: &Engines, index: usize, entry: Option<En
             cpu.st.gpr[3..8].copy_from_slice(&e.args);
         }
         None => {
-            if !wait_for_start(&p, &mut cpu) {
+            if !wait_for_start(&turn, &mut cpu) {
                 return 0;
             }
         }
     }
-    let turn = Turn::new(&p, index);
     turn.wake();
     let mut trims = p.trims.load(Ordering::SeqCst);
     while turn.wait(&mut cpu) {
@@ -84,8 +84,7 @@ pub fn life(p: Arc<Partition>, engines: &Engines, index: usize, entry: Option<En
             }
             Exit::Confer(to) => turn.confer(to),
             Exit::Stop => {
-                turn.cede();
-                if !wait_for_start(&p, &mut cpu) {
+                if !wait_for_start(&turn, &mut cpu) {
                     break;
                 }
                 turn.wake();
@@ -238,10 +237,13 @@ fn begin(cpu: &mut Cpu, p: &Partition) {
     cpu.set_dec_expiry(far);
 }
 
-/// Sleep until `start-cpu`; false when the partition ends first.
-fn wait_for_start(p: &Arc<Partition>, cpu: &mut Cpu) -> bool {
+/// Sleep until `start-cpu`, without a place on a processor; false when the partition ends first.
+fn wait_for_start(turn: &Turn, cpu: &mut Cpu) -> bool {
+    let p = &turn.p;
     loop {
-        cpu.link.clear(event::LEAVE);
+        cpu.link.clear(event::LEAVE | event::DISPATCH);
+        // Also what a poster who is late has asked for since.
+        turn.cede();
         if p.is_ending() {
             return false;
         }
@@ -253,7 +255,7 @@ fn wait_for_start(p: &Arc<Partition>, cpu: &mut Cpu) -> bool {
             cpu.link.exit.store(1, Ordering::SeqCst);
             return true;
         }
-        cpu.link.wait(event::LEAVE, None);
+        cpu.link.wait(event::LEAVE | event::DISPATCH, None);
     }
 }
 
@@ -294,11 +296,13 @@ mod tests {
 
     const COUNT: u64 = 0x2000;
 
-    /// Runs a processor that does [`counting`] while `check` looks, by its own or by the leave of a scheduler.
+    /// Runs a processor that does [`counting`], beside one that is stopped, while `check` looks; on its own or by the leave
+    /// of a scheduler.
     fn run(hypercall: u32, shared: bool, check: impl Fn(&Partition, Option<&dyn dispatch::Runner>)) {
         let firmware = Some(counting(hypercall).into());
         let images = BootImages { firmware, ..BootImages::default() };
-        let config = PartitionConfig::new(Model::by_name("power9").unwrap(), 512 << 20);
+        let mut config = PartitionConfig::new(Model::by_name("power9").unwrap(), 512 << 20);
+        config.vcpus = 2;
         let p =
             Partition::new(config, images, Arc::new(Nobody), Nvram::volatile(), &IoSlots::default()).unwrap();
         p.set_accel(crate::Accel::Interp);
@@ -307,7 +311,7 @@ mod tests {
             s.spawn(|| shell.run());
             if shared {
                 let sharing = dispatch::Sharing::Shared { entitled: 100, weight: None };
-                let share = dispatch::Share { cores: 1, threads: 1, sharing };
+                let share = dispatch::Share { cores: 2, threads: 1, sharing };
                 p.take_seat(Some(Arc::new(shell.seat(share, p.runners()).unwrap())));
             }
             let runner = shared.then(|| p.runners().remove(0));
@@ -370,5 +374,19 @@ mod tests {
                 }
             });
         }
+    }
+
+    #[test]
+    fn who_is_stopped_takes_nobody_s_turn() {
+        const H_CEDE: u32 = 0xe0;
+        run(H_CEDE, true, |p, _| {
+            for n in 0..5 {
+                settles_at(p, n);
+                // Whoever was to rouse it from a sleep long ago gets to it.
+                p.sh.vcpus[1].doze(event::PROD);
+                p.sh.vcpus[1].post(event::PROD);
+                p.sh.vcpus[0].post(event::PROD);
+            }
+        });
     }
 }
