@@ -93,7 +93,9 @@ impl VcpuLink {
 
     /// What [`VcpuLink::post`] calls if it rouses the processor from a [`VcpuLink::doze`].
     pub fn on_rouse(&self, rouse: Option<Arc<dyn Fn() + Send + Sync>>) {
-        *self.rouse.0.lock().unwrap_or_else(|e| e.into_inner()) = rouse;
+        let old = std::mem::replace(&mut *self.rouse.0.lock().unwrap_or_else(|e| e.into_inner()), rouse);
+        // It may be the last that holds something which posts events when it ends: not under the lock.
+        drop(old);
     }
 
     /// From now on whoever posts one of these events does not wake the processor's thread, which could not do anything
