@@ -1,7 +1,9 @@
 //! `--share`: directories of the host as file systems of the guest, through the program virtiofsd.
 
+use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,7 +15,10 @@ use partition::virtio::vhost::{TAG_LEN, VhostUser};
 use crate::error::Failure;
 
 /// Where Debian and others put the program.
-const PLACES: &[&str] = &["virtiofsd", "/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd"];
+const PLACES: &[&str] = &["virtiofsd", "/usr/libexec/virtiofsd", OF_QEMU];
+
+/// Where Debian 12 has the older program of that name, which came with QEMU, takes other options and runs as root only.
+const OF_QEMU: &str = "/usr/lib/qemu/virtiofsd";
 
 /// Directories that are shared; the programs behind them end with it.
 #[derive(Default)]
@@ -71,6 +76,18 @@ pub fn open_all(args: &[String]) -> Result<Shares, Failure> {
     Ok(shares)
 }
 
+/// The option of QEMU's own program that names the directory: commas and backslashes stand behind backslashes.
+fn source(dir: &Path) -> OsString {
+    let mut option = b"source=".to_vec();
+    for &byte in dir.as_os_str().as_bytes() {
+        if matches!(byte, b',' | b'\\') {
+            option.push(b'\\');
+        }
+        option.push(byte);
+    }
+    OsString::from_vec(option)
+}
+
 /// Starts the program with one end of a connection.
 fn start(arg: &str, dir: &Path, places: &[&str]) -> Result<(UnixStream, Child), Failure> {
     let failed = |e: std::io::Error| Failure::internal(format!("--share {arg}: {e}"));
@@ -85,10 +102,15 @@ fn start(arg: &str, dir: &Path, places: &[&str]) -> Result<(UnixStream, Child), 
     rustix::io::fcntl_setfd(&listener, rustix::io::FdFlags::empty()).map_err(|e| failed(e.into()))?;
     for place in places {
         let mut command = Command::new(place);
-        command.arg("--fd").arg(listener.as_raw_fd().to_string()).arg("--shared-dir").arg(dir);
-        // Without root it cannot have a root directory of its own; it has the rights of who started it, no more.
-        if !rustix::process::geteuid().is_root() {
-            command.args(["--sandbox", "none"]);
+        command.arg(format!("--fd={}", listener.as_raw_fd()));
+        if *place == OF_QEMU {
+            command.arg("-o").arg(source(dir));
+        } else {
+            command.arg("--shared-dir").arg(dir);
+            // Without root it cannot have a root directory of its own; it has the rights of who started it, no more.
+            if !rustix::process::geteuid().is_root() {
+                command.args(["--sandbox", "none"]);
+            }
         }
         command.stdin(Stdio::null()).stdout(Stdio::null());
         match command.spawn() {
@@ -122,6 +144,7 @@ mod tests {
             assert!(e.text.contains(what) && !e.text.contains('\n'), "{}", e.text);
             assert_eq!(e.status, 2);
         }
+        assert_eq!(source(Path::new("/a,b\\c d")), "source=/a\\,b\\\\c d");
         assert_eq!(parse(&format!("{dir}=a tag")).unwrap(), (dir.clone().into(), "a tag".into()));
         let e = start("x=y", Path::new(&dir), &["/does/not/exist"]).unwrap_err();
         assert!(e.text.contains("virtiofsd") && e.text.contains("package"), "{}", e.text);
