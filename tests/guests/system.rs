@@ -1,6 +1,7 @@
 //! Managed systems: several partitions in one process.
 
 use crate::Suite;
+use crate::processor::built;
 use anyhow::{Context, Result, bail, ensure};
 use guest_tests::{Case, Guest, Images, Peer, patience, rhyp_program};
 use guests::KernelVersion;
@@ -10,20 +11,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Works for ever, also while the console is slow, and tells, now and then, what its processor was charged with and how
-/// far it came.
-const BUSY: &str = r#"
-(while true; do true; done) &
-echo USERLAND
-n=0
-while true; do
-    i=0
-    while [ $i -lt 2000 ]; do i=$((i+1)); done
-    n=$((n+1))
-    read up idle < /proc/uptime
-    echo "AT $up PURR $(cat /sys/devices/system/cpu/cpu0/purr) DONE $n"
-done
-"#;
+/// Works for ever, and tells, now and then, what its processor was charged with and how far it came.
+const BUSY: &str = "echo USERLAND\n/toil\n";
 
 /// Works for ever.
 const LOOP: &str = "echo USERLAND\nwhile :; do :; done\n";
@@ -44,6 +33,7 @@ pub fn register(suite: &mut Suite) {
     suite.add_for(Peer::Rhyp, "system::capped_partitions_keep_to_their_entitlement", true, capped);
     suite.add_for(Peer::Rhyp, "system::shares_of_a_minute", false, minute);
     suite.add_for(Peer::Rhyp, "system::surplus_goes_by_weight", true, uncapped);
+    suite.add_for(Peer::Rhyp, "system::surplus_of_a_minute", false, surplus_minute);
     suite.add_for(Peer::Rhyp, "system::a_dedicated_processor_is_lent_and_comes_back", true, donation);
     suite.add_for(Peer::Rhyp, "system::a_partition_that_dies_is_no_other_s_business", true, containment);
 }
@@ -132,7 +122,7 @@ impl Up {
     /// Starts partitions `names`, each with `more` in its profile, all with the same userland.
     fn start(case: &mut Case, images: &Images, script: &str, partitions: &[(&str, &str)]) -> Result<Self> {
         let initrd = case.file("initrd", &[])?;
-        images.userland(script).write(&initrd)?;
+        images.userland(script).host_file("toil", &built("toil")?.join("toil"))?.write(&initrd)?;
         let kernel = kernel(images)?;
         let text = partitions.iter().map(|(name, more)| Self::section(name, &kernel, &initrd, more));
         Self::boot(case, &format!("[node]\nprocessors = 1\n{}", text.collect::<String>()), &[])
@@ -286,23 +276,28 @@ fn busy(case: &mut Case, images: &Images, profiles: &[(&str, String)]) -> Result
     Ok((up, consoles))
 }
 
-/// A minute of three that are capped: each has what it is entitled to and no more, by the system's account, by PURR, and
-/// by what it gets done.
-fn minute(case: &mut Case, images: &Images) -> Result<()> {
+/// How partitions did over a while, in processors.
+struct Did {
+    /// By the system's account.
+    charged: f64,
+    /// By its PURR.
+    purr: f64,
+    /// What it got done, as a part of all that was done by all of them.
+    work: f64,
+}
+
+/// How partitions that are [`busy`] do for a minute, and the part of a processor that their virtual processors did not get
+/// of the host.
+fn a_minute(up: &Up, names: &[&str], consoles: &mut [Guest]) -> Result<(Vec<Did>, f64)> {
     const MINUTE: Duration = Duration::from_secs(60);
-    let (up, mut consoles) = busy(
-        case,
-        images,
-        &CAPPED.map(|(name, e)| (name, format!("entitlement = {e:.2}\nmode = \"capped\""))),
-    )?;
     let mut first = Vec::new();
-    for console in &mut consoles {
+    for console in &mut *consoles {
         // What was compiled and read at first is not the rule.
         (0..5).try_for_each(|_| progress(console).map(drop))?;
         first.push(progress(console)?);
     }
     let (given, start) = (up.processor_time()?, Instant::now());
-    let charged = charged(&up, &CAPPED.map(|(name, _)| name), MINUTE)?;
+    let charged = charged(up, names, MINUTE)?;
     let given = (up.processor_time()? - given) / start.elapsed().as_secs_f64();
     let mut rates = Vec::new();
     for (console, [at, had, done]) in consoles.iter_mut().zip(first) {
@@ -314,22 +309,72 @@ fn minute(case: &mut Case, images: &Images) -> Result<()> {
     }
     let all: f64 = rates.iter().map(|[_, done]| done).sum();
     eprintln!("the host gave {given:.4} of a processor");
-    for (((name, entitled), (used, _)), [purr, done]) in CAPPED.iter().zip(&charged).zip(&rates) {
-        let share = done / all;
-        eprintln!("{name:<6} entitled {entitled:.2}, charged {used:.4}, PURR {purr:.4}, work {share:.4}");
+    let mut did = Vec::new();
+    for ((name, (charged, _)), [purr, done]) in names.iter().zip(charged).zip(rates) {
+        let work = done / all;
+        eprintln!("{name:<8} charged {charged:.4}, PURR {purr:.4}, work {work:.4}");
+        did.push(Did { charged, purr, work });
     }
+    Ok((did, (1.0 - given).max(0.0)))
+}
+
+/// A minute of three that are capped: each has what it is entitled to and no more, by the system's account, by PURR, and
+/// by what it gets done, less the timer interrupts of its kernel, which are as many for a fifth as for a half.
+fn minute(case: &mut Case, images: &Images) -> Result<()> {
+    let profiles = CAPPED.map(|(name, e)| (name, format!("entitlement = {e:.2}\nmode = \"capped\"")));
+    let (up, mut consoles) = busy(case, images, &profiles)?;
+    let (did, stolen) = a_minute(&up, &CAPPED.map(|(name, _)| name), &mut consoles)?;
     // While the host has other things to do a partition has its processor and does not get on: what was stolen from one
     // of them may have been stolen from each.
-    let stolen = (1.0 - given).max(0.0);
-    for (((name, entitled), (used, _)), [purr, done]) in CAPPED.iter().zip(&charged).zip(&rates) {
-        ensure!((used / entitled - 1.0).abs() < 0.01, "{name} was charged with {used:.4} of {entitled}");
-        ensure!((purr / entitled - 1.0).abs() < 0.01, "{name}'s PURR grew by {purr:.4} of {entitled}");
-        let (share, off) = (done / all, 0.02 * entitled);
+    for ((name, entitled), Did { charged, purr, work }) in CAPPED.iter().zip(did) {
         ensure!(
-            share > (entitled - stolen) / (1.0 - stolen) - off && share < entitled / (1.0 - stolen) + off,
-            "{name} did {share:.4} of all that was done, while {stolen:.4} was stolen"
+            (charged / entitled - 1.0).abs() < 0.01,
+            "{name} was charged with {charged:.4} of {entitled}"
+        );
+        ensure!((purr / entitled - 1.0).abs() < 0.01, "{name}'s PURR grew by {purr:.4} of {entitled}");
+        let off = 0.02 * entitled;
+        ensure!(
+            work > (entitled - stolen) / (1.0 - stolen) - off && work < entitled / (1.0 - stolen) + off,
+            "{name} did {work:.4} of all that was done, while {stolen:.4} was stolen"
         );
     }
+    up.down()
+}
+
+/// Three of a tenth each that share the rest of a processor by their weights, and the weights.
+const WEIGHED: [(&str, u32); 3] = [("half", 128), ("quarter", 64), ("other", 64)];
+
+/// What [`WEIGHED`] are each entitled to.
+const TENTH: f64 = 0.1;
+
+fn weighed() -> [(&'static str, String); 3] {
+    WEIGHED.map(|(name, w)| (name, format!("entitlement = {TENTH}\nweight = {w}")))
+}
+
+/// The surplus that each of [`WEIGHED`] had is as its weight, give or take.
+fn is_by_weight(used: &[f64], what: &str, off: f64) -> Result<()> {
+    let surplus: Vec<f64> = used.iter().map(|u| u - TENTH).collect();
+    let all: f64 = surplus.iter().sum();
+    let weights: u32 = WEIGHED.iter().map(|(_, w)| w).sum();
+    for ((name, weight), s) in WEIGHED.iter().zip(&surplus) {
+        let due = f64::from(*weight) / f64::from(weights);
+        ensure!(
+            (s / all - due).abs() < 0.03 * due + off,
+            "{name} has {:.4} of the surplus by {what}: {used:.4?}",
+            s / all
+        );
+    }
+    Ok(())
+}
+
+/// A minute in which the surplus goes by weight: by the system's account, by PURR, and by what is done.
+fn surplus_minute(case: &mut Case, images: &Images) -> Result<()> {
+    let (up, mut consoles) = busy(case, images, &weighed())?;
+    let (did, stolen) = a_minute(&up, &WEIGHED.map(|(name, _)| name), &mut consoles)?;
+    let of = |f: fn(&Did) -> f64| did.iter().map(f).collect::<Vec<f64>>();
+    is_by_weight(&of(|d| d.charged), "the account", 0.0)?;
+    is_by_weight(&of(|d| d.purr), "PURR", 0.0)?;
+    is_by_weight(&of(|d| d.work), "what was done", stolen)?;
     up.down()
 }
 
@@ -397,25 +442,20 @@ fn charged(up: &Up, names: &[&str], while_: Duration) -> Result<Vec<(f64, f64)>>
 /// Three of a tenth each share the rest of a processor by their weights; who comes later has what is promised, and takes
 /// nothing of what was promised to them.
 fn uncapped(case: &mut Case, images: &Images) -> Result<()> {
-    let parts = [("half", 128), ("quarter", 64), ("other", 64)];
-    let mut profiles: Vec<_> =
-        parts.iter().map(|(name, w)| (*name, format!("entitlement = 0.1\nweight = {w}"))).collect();
+    let mut profiles = weighed().to_vec();
     profiles.push(("late", "entitlement = 0.3\nmode = \"capped\"\nautostart = false".into()));
     let profiles: Vec<(&str, &str)> = profiles.iter().map(|(n, p)| (*n, p.as_str())).collect();
     let up = Up::start(case, images, LOOP, &profiles)?;
-    for (name, _) in parts {
+    for (name, _) in WEIGHED {
         let mut console = up.console(case, name)?;
         console.expect("USERLAND", patience())?;
     }
     let names = ["half", "quarter", "other", "late"];
     let used = charged(&up, &names[..3], Duration::from_secs(15))?;
-    let surplus: Vec<f64> = used.iter().map(|(u, _)| u - 0.1).collect();
-    let all: f64 = surplus.iter().sum();
+    let used: Vec<f64> = used.iter().map(|(u, _)| *u).collect();
+    let all = used.iter().sum::<f64>() - 3.0 * TENTH;
     ensure!((0.65..0.72).contains(&all), "a surplus of {all:.3}: {used:?}");
-    for ((name, weight), s) in parts.iter().zip(&surplus) {
-        let due = f64::from(*weight) / 256.0;
-        ensure!((s / all - due).abs() < 0.03 * due, "{name} has {:.4} of the surplus: {used:?}", s / all);
-    }
+    is_by_weight(&used, "the account", 0.0)?;
     up.ask(&["start", "late"])?;
     up.console(case, "late")?.expect("USERLAND", patience())?;
     let used = charged(&up, &names, Duration::from_secs(10))?;
