@@ -77,6 +77,75 @@ static uint64_t run_memcmp(void)
     return sum;
 }
 
+/* Where the first difference is, as compilers write it out in place: words against a few others. */
+static uint64_t run_strcmp(void)
+{
+    enum { WORDS = 4096, SIZE = 32 };
+    char(*words)[SIZE] = need(WORDS * SIZE);
+    uint64_t seed = 17, sum = 0;
+    for (int i = 0; i < WORDS; i++) {
+        uint64_t r = next_random(&seed);
+        int length = 3 + (int)(r >> 60), same = (int)(r >> 50 & 7);
+        for (int k = 0; k < length; k++)
+            words[i][k] = k < same ? "request"[k] : (char)('a' + (next_random(&seed) >> 40) % 26);
+    }
+    for (int i = 0; i < 10000000; i++) {
+        uint64_t r = next_random(&seed);
+        int order = strcmp(words[r & (WORDS - 1)], words[r >> 20 & (WORDS - 1)]);
+        sum += order < 0 ? 1 : order > 0 ? 3 : 0;
+    }
+    free(words);
+    return sum;
+}
+
+/* A character searched from the left and from the right. */
+static uint64_t run_strchr(void)
+{
+    enum { SIZE = 1 << 15 };
+    char *text = need(SIZE + 1);
+    char *(*volatile first)(const char *, int) = strchr, *(*volatile last)(const char *, int) = strrchr;
+    fill_text((uint8_t *)text, SIZE, 21);
+    uint64_t seed = 19, sum = 0;
+    for (int i = 0; i < SIZE; i += 64)
+        text[i] = 0;
+    for (int i = 0; i < 6000000; i++) {
+        uint64_t r = next_random(&seed);
+        const char *at = text + (r & (SIZE - 1));
+        const char *found = (r >> 40 & 1 ? first : last)(at, 'a' + (int)(r >> 50 & 15));
+        sum += found ? (uint64_t)(found - at) : 99;
+    }
+    free(text);
+    return sum;
+}
+
+/* Two pictures laid over each other, byte by byte. */
+#if defined(__GNUC__) && !defined(__clang__)
+__attribute__((optimize("O3")))
+#endif
+static uint64_t run_blend(void)
+{
+    enum { SIZE = 1 << 14 };
+    uint8_t *a = need(SIZE), *b = need(SIZE), *to = need(SIZE);
+    uint64_t seed = 23, sum = 0;
+    for (int i = 0; i < SIZE; i++) {
+        uint64_t r = next_random(&seed);
+        a[i] = (uint8_t)(r >> 40);
+        b[i] = (uint8_t)(r >> 48);
+    }
+    for (int round = 0; round < 12000; round++) {
+        uint8_t part = (uint8_t)(round * 5), rest = (uint8_t)(255 - part);
+        for (int i = 0; i < SIZE; i++)
+            to[i] = (uint8_t)((uint16_t)(a[i] * part + b[i] * rest + 128) >> 8);
+        sum = mix(sum, to[round & (SIZE - 1)]);
+    }
+    for (int i = 0; i < SIZE; i++)
+        sum = mix(sum, to[i]);
+    free(a);
+    free(b);
+    free(to);
+    return sum;
+}
+
 /* AES-128 in counter mode over a buffer, eight blocks at a time as libraries do. */
 
 static void aes_expand(const uint8_t key[16], uint8_t round[11][16])
@@ -300,6 +369,7 @@ static uint64_t run_dot(void)
 }
 
 const struct bench vector_set[] = {
-    { "memcpy", run_memcpy }, { "strlen", run_strlen }, { "memcmp", run_memcmp }, { "aes", run_aes },
+    { "memcpy", run_memcpy }, { "strlen", run_strlen }, { "memcmp", run_memcmp }, { "strcmp", run_strcmp },
+    { "strchr", run_strchr }, { "blend", run_blend },   { "aes", run_aes },
     { "sha256", run_sha256 }, { "sha512", run_sha512 }, { "dot", run_dot },       { NULL, NULL },
 };

@@ -306,6 +306,26 @@ pub mod consts {
     pub const D64: usize = 17;
     /// 0x70 in every byte.
     pub const X70: usize = 18;
+    /// 7 in every byte.
+    pub const LOW3: usize = 19;
+    /// 15 in every byte.
+    pub const LOW4: usize = 20;
+    /// One shifted left by each number below 8, twice.
+    pub const POWERS: usize = 21;
+    /// 128 shifted right by each number below 8, twice.
+    pub const POWERS_DOWN: usize = 22;
+    /// What changes places in the three steps of [`super::TRANSPOSED`].
+    pub const TRANSPOSED: usize = 23;
+}
+
+/// An 8 x 8 matrix of bits changes rows and columns when bits of these masks change places with those so many to the left
+/// of them, in three steps.
+pub const TRANSPOSED: [(u8, u64); 3] =
+    [(7, 0x00aa_00aa_00aa_00aa), (14, 0x0000_cccc_0000_cccc), (28, 0x0000_0000_f0f0_f0f0)];
+
+/// What a byte is multiplied with to shift it left (`down`: right, with seven bits behind it) by each number below 8.
+pub fn powers(down: bool) -> [u8; 8] {
+    std::array::from_fn(|n| if down { 0x80 >> n } else { 1 << n })
 }
 
 /// Packs where an instruction stands: its offset in the page, those complete before it, its operation.
@@ -337,6 +357,13 @@ pub fn emit(a: &mut Asm) -> Thunks {
         singles(32),
         doubles(64),
         doubles(0x7070_7070_7070_7070),
+        doubles(0x0707_0707_0707_0707),
+        doubles(0x0f0f_0f0f_0f0f_0f0f),
+        doubles(u64::from_le_bytes(powers(false))),
+        doubles(u64::from_le_bytes(powers(true))),
+        doubles(TRANSPOSED[0].1),
+        doubles(TRANSPOSED[1].1),
+        doubles(TRANSPOSED[2].1),
     ];
     more.iter().flatten().for_each(|&x| a.q(x));
     let align = |a: &mut Asm| {

@@ -5,7 +5,7 @@ use isa::wide::{W1, W2, W3};
 
 use crate::asm::{Alu, R, RAX, RCX, RDX, Sh, X};
 use crate::emit::{Emit, W};
-use crate::thunk::consts;
+use crate::thunk::{TRANSPOSED, consts};
 
 /// The SSE operation of `op` with d = a, s = b.
 fn sse2(op: W2) -> Option<u32> {
@@ -260,6 +260,10 @@ impl Emit<'_> {
                 let y = self.x2(0x0fdb, b, c);
                 self.x2(0x0feb, n, y)
             }
+            W3::MulLowAddUH => {
+                let product = self.x2(0x0fd5, a, b);
+                self.x2(0x0ffd, product, c)
+            }
             W3::Perm => self.permute(a, b, c, 0x0f),
             W3::PermR => self.permute(a, b, c, 0x10),
             W3::ShlDouble => {
@@ -329,6 +333,19 @@ impl Emit<'_> {
                 }
                 self.a.movq_xr(d, RAX);
             }
+            W1::Gather => {
+                let mut from = s;
+                for (n, (by, _)) in TRANSPOSED.into_iter().enumerate() {
+                    let mask = self.consts(consts::TRANSPOSED + n);
+                    self.a.vshi(0x73, 2, X(15), from, by);
+                    self.a.v3(0x66, 0x0fef, X(15), X(15), from);
+                    self.a.vrip(0x66, 0x0fdb, X(15), X(15), mask);
+                    self.a.v3(0x66, 0x0fef, d, from, X(15));
+                    self.a.vshi(0x73, 6, X(15), X(15), by);
+                    self.a.v3(0x66, 0x0fef, d, d, X(15));
+                    from = d;
+                }
+            }
             _ => return self.give_up_w(),
         }
         W::Reg(d)
@@ -374,6 +391,61 @@ impl Emit<'_> {
             W2::MergeOddW => {
                 self.a.vshi(0x73, 6, d, x, 32);
                 self.a.v3i(0x66, 0x0f3a02, d, y, d, 10);
+            }
+            W2::ShlB | W2::ShrB | W2::SarB | W2::RotB => self.byte_shifts(op, d, x, y),
+            W2::BitPermQ => {
+                let [low3, low4, low5, powers] =
+                    [consts::LOW3, consts::LOW4, consts::LOW5, consts::POWERS_DOWN].map(|n| self.consts(n));
+                // The byte that has the bit; none, where there is no such bit.
+                self.a.vshi(0x71, 2, X(15), y, 3);
+                self.a.vrip(0x66, 0x0fdb, X(15), X(15), low5);
+                self.a.vrip(0x66, 0x0f6f, X(14), X(0), low4);
+                self.a.v3(0x66, 0x0ff8, X(15), X(14), X(15));
+                self.a.v3(0x66, 0x0f3800, d, x, X(15));
+                // The bit in it.
+                self.a.vrip(0x66, 0x0fdb, X(15), y, low3);
+                self.a.vrip(0x66, 0x0f6f, X(14), X(0), powers);
+                self.a.v3(0x66, 0x0f3800, X(15), X(14), X(15));
+                self.a.v3(0x66, 0x0fdb, d, d, X(15));
+                self.a.v3(0x66, 0x0f74, d, d, X(15));
+                self.a.vmovmsk(1, RAX, d);
+                self.a.movq_xr(d, RAX);
+                self.a.vshi(0x73, 7, d, d, 8);
+            }
+            W2::MulEvenUB | W2::MulEvenSB | W2::MulOddUB | W2::MulOddSB => {
+                let (odd, signed) =
+                    (matches!(op, W2::MulOddUB | W2::MulOddSB), matches!(op, W2::MulEvenSB | W2::MulOddSB));
+                self.bytes_of(d, x, odd, signed);
+                self.bytes_of(X(15), y, odd, signed);
+                self.a.v3(0x66, 0x0fd5, d, d, X(15));
+            }
+            W2::MulEvenSH | W2::MulOddSH => {
+                // The sum of two products, of which one is zero.
+                let (away, back) = if op == W2::MulEvenSH { (2, 6) } else { (6, 2) };
+                self.a.vshi(0x72, away, d, x, 16);
+                self.a.vshi(0x72, back, d, d, 16);
+                self.a.v3(0x66, 0x0ff5, d, d, y);
+            }
+            W2::MulEvenUH | W2::MulOddUH => {
+                let mut halves = |to, mut from| {
+                    if op == W2::MulOddUH {
+                        self.a.vshi(0x72, 6, to, from, 16);
+                        from = to;
+                    }
+                    self.a.vshi(0x72, 2, to, from, 16);
+                };
+                halves(d, x);
+                halves(X(15), y);
+                self.a.v3(0x66, 0x0f3840, d, d, X(15));
+            }
+            W2::PackH | W2::PackW => {
+                let (shift, by, pack) =
+                    if op == W2::PackH { (0x71, 8, 0x0f67) } else { (0x72, 16, 0x0f382b) };
+                for (to, from) in [(d, y), (X(15), x)] {
+                    self.a.vshi(shift, 6, to, from, by);
+                    self.a.vshi(shift, 2, to, to, by);
+                }
+                self.a.v3(0x66, pack, d, d, X(15));
             }
             W2::PackD => self.a.v3i(0, 0x0fc6, d, y, x, 0x88),
             W2::AbsDiffUB | W2::AbsDiffUH | W2::AbsDiffUW => {
@@ -431,6 +503,44 @@ impl Emit<'_> {
             _ => return self.give_up_w(),
         }
         W::Reg(d)
+    }
+
+    /// The odd (even) bytes of halfwords, counted from the left, as halfwords.
+    fn bytes_of(&mut self, d: X, s: X, odd: bool, signed: bool) {
+        let from = if odd { d } else { s };
+        if odd {
+            self.a.vshi(0x71, 6, d, s, 8);
+        }
+        self.a.vshi(0x71, if signed { 4 } else { 2 }, d, from, 8);
+    }
+
+    /// Shifts and rotates of bytes by bytes, modulo 8: as products of halfwords.
+    fn byte_shifts(&mut self, op: W2, d: X, x: X, y: X) {
+        let down = matches!(op, W2::ShrB | W2::SarB);
+        let low3 = self.consts(consts::LOW3);
+        let powers = self.consts(if down { consts::POWERS_DOWN } else { consts::POWERS });
+        self.a.vrip(0x66, 0x0fdb, X(15), y, low3);
+        self.a.vrip(0x66, 0x0f6f, X(14), X(0), powers);
+        self.a.v3(0x66, 0x0f3800, X(15), X(14), X(15));
+        // What is wanted of the product of even bytes, then of odd ones, comes into the left byte.
+        for odd in [false, true] {
+            let (to, factor) = if odd { (d, X(15)) } else { (X(14), d) };
+            self.bytes_of(to, x, odd, op == W2::SarB);
+            self.bytes_of(factor, X(15), odd, false);
+            self.a.v3(0x66, 0x0fd5, to, to, factor);
+            match op {
+                W2::ShlB => self.a.vshi(0x71, 6, to, to, 8),
+                W2::RotB => {
+                    self.a.vshi(0x71, 2, factor, to, 8);
+                    self.a.v3(0x66, 0x0feb, to, to, factor);
+                    self.a.vshi(0x71, 6, to, to, 8);
+                }
+                _ => self.a.vshi(0x71, 6, to, to, 1),
+            }
+            self.a.vshi(0x71, 2, to, to, 8);
+        }
+        self.a.vshi(0x71, 6, X(14), X(14), 8);
+        self.a.v3(0x66, 0x0feb, d, d, X(14));
     }
 
     /// Shifts and rotates of elements by elements, modulo their width.

@@ -13,7 +13,7 @@ use isa::wide::{W1, W2, W3};
 
 use super::lower::{Field, Lower};
 use super::region::Region;
-use crate::thunk::piece;
+use crate::thunk::{TRANSPOSED, piece, powers};
 use crate::vec::SIGMA;
 
 /// A 128-bit value.
@@ -412,6 +412,20 @@ impl Lower<'_> {
                 let (zero, n) = (self.iconst(0), self.f.ins().uextend(I64, n));
                 return W::Pair(zero, n);
             }
+            W1::Gather => {
+                let mut x = self.as_type(I64X2, v);
+                for (by, mask) in TRANSPOSED {
+                    let mask = self.constant(u128::from(mask) << 64 | u128::from(mask));
+                    let mask = self.as_type(I64X2, mask);
+                    let t = self.shift(Opcode::Ushr, I64X2, x, by.into());
+                    let t = self.f.ins().bxor(t, x);
+                    let t = self.f.ins().band(t, mask);
+                    x = self.f.ins().bxor(x, t);
+                    let t = self.shift(Opcode::Ishl, I64X2, t, by.into());
+                    x = self.f.ins().bxor(x, t);
+                }
+                x
+            }
             W1::MaskB => {
                 let m = self.f.ins().vhigh_bits(I32, v);
                 let (zero, m) = (self.iconst(0), self.f.ins().uextend(I64, m));
@@ -449,6 +463,9 @@ impl Lower<'_> {
             return w;
         }
         let (x, y) = (self.vector(a), self.vector(b));
+        if op == W2::BitPermQ {
+            return self.bits_of(x, y);
+        }
         match self.plain2(op, x, y).or_else(|| self.moves2(op, x, y)).or_else(|| self.pieces2(op, x, y)) {
             Some(v) => W::Vec(v),
             None => self.fail_w(),
@@ -529,6 +546,9 @@ impl Lower<'_> {
                 }
                 self.shuffled(x, y, std::array::from_fn(|k| from + k as u8))
             }
+            W2::ShlB => shifts(self, Opcode::Ishl, I8X16)?,
+            W2::ShrB => shifts(self, Opcode::Ushr, I8X16)?,
+            W2::SarB => shifts(self, Opcode::Sshr, I8X16)?,
             W2::ShlH => shifts(self, Opcode::Ishl, I16X8)?,
             W2::ShlW => shifts(self, Opcode::Ishl, I32X4)?,
             W2::ShlD => shifts(self, Opcode::Ishl, I64X2)?,
@@ -627,8 +647,87 @@ impl Lower<'_> {
                 self.f.ins().isub(p, q)
             }
             W2::MulW => self.f.ins().imul(a, b),
+            W2::ShlB | W2::ShrB | W2::SarB | W2::RotB => self.byte_shifts(op, a, b),
+            W2::MulEvenUB | W2::MulOddUB => {
+                let odd = op == W2::MulOddUB;
+                let (p, q) = (self.halves_of(I16X8, a, odd, false), self.halves_of(I16X8, b, odd, false));
+                self.f.ins().imul(p, q)
+            }
+            W2::MulEvenSB | W2::MulOddSB => {
+                let odd = op == W2::MulOddSB;
+                let (p, q) = (self.halves_of(I16X8, a, odd, true), self.halves_of(I16X8, b, odd, true));
+                self.f.ins().imul(p, q)
+            }
+            W2::MulEvenUH | W2::MulOddUH => {
+                let odd = op == W2::MulOddUH;
+                let (p, q) = (self.halves_of(I32X4, a, odd, false), self.halves_of(I32X4, b, odd, false));
+                self.f.ins().imul(p, q)
+            }
+            W2::MulEvenSH | W2::MulOddSH => {
+                let odd = op == W2::MulOddSH;
+                let (p, q) = (self.halves_of(I32X4, a, odd, true), self.halves_of(I32X4, b, odd, true));
+                self.f.ins().imul(p, q)
+            }
             _ => return None,
         })
+    }
+
+    /// The odd (even) halves of elements, counted from the left, as elements.
+    fn halves_of(&mut self, ty: Type, v: Value, odd: bool, signed: bool) -> Value {
+        let by = ty.lane_bits() / 2;
+        let v = if odd { self.shift(Opcode::Ishl, ty, v, by) } else { v };
+        self.shift(if signed { Opcode::Sshr } else { Opcode::Ushr }, ty, v, by)
+    }
+
+    /// A table of eight bytes, looked up by the low three bits of bytes.
+    fn looked_up(&mut self, table: [u8; 8], by: Value) -> Value {
+        let low3 = self.constant(u128::MAX / 255 * 7);
+        let table = u64::from_le_bytes(table);
+        let table = self.constant(u128::from(table) << 64 | u128::from(table));
+        let n = self.f.ins().band(by, low3);
+        self.f.ins().x86_pshufb(table, n)
+    }
+
+    /// Shifts and rotates of bytes by bytes, modulo 8: as products of halfwords.
+    fn byte_shifts(&mut self, op: W2, a: Value, b: Value) -> Value {
+        let factors = self.looked_up(powers(matches!(op, W2::ShrB | W2::SarB)), b);
+        let [even, odd] = [false, true].map(|odd| {
+            let x = self.halves_of(I16X8, a, odd, op == W2::SarB);
+            let m = self.halves_of(I16X8, factors, odd, false);
+            let p = self.f.ins().imul(x, m);
+            // What is wanted comes into the left byte.
+            let p = match op {
+                W2::ShlB => self.shift(Opcode::Ishl, I16X8, p, 8),
+                W2::RotB => {
+                    let over = self.shift(Opcode::Ushr, I16X8, p, 8);
+                    let all = self.f.ins().bor(p, over);
+                    self.shift(Opcode::Ishl, I16X8, all, 8)
+                }
+                _ => self.shift(Opcode::Ishl, I16X8, p, 1),
+            };
+            self.shift(Opcode::Ushr, I16X8, p, 8)
+        });
+        let even = self.shift(Opcode::Ishl, I16X8, even, 8);
+        self.f.ins().bor(even, odd)
+    }
+
+    /// `vbpermq`
+    fn bits_of(&mut self, a: Value, b: Value) -> W {
+        let (a, b) = (self.bytes(a), self.bytes(b));
+        // The byte that has the bit; none, where there is no such bit.
+        let (low4, low5) = (self.constant(u128::MAX / 255 * 0x0f), self.constant(u128::MAX / 255 * 0x1f));
+        let n = self.shift(Opcode::Ushr, I16X8, b, 3);
+        let n = self.bytes(n);
+        let n = self.f.ins().band(n, low5);
+        let n = self.f.ins().isub(low4, n);
+        let has = self.f.ins().x86_pshufb(a, n);
+        // The bit in it.
+        let bit = self.looked_up(powers(true), b);
+        let is = self.f.ins().band(has, bit);
+        let is = self.f.ins().icmp(IntCC::Equal, is, bit);
+        let m = self.f.ins().vhigh_bits(I32, is);
+        let (zero, m) = (self.iconst(0), self.f.ins().uextend(I64, m));
+        W::Pair(m, zero)
     }
 
     /// Operations that move elements.
@@ -726,6 +825,14 @@ impl Lower<'_> {
             W3::Select => {
                 let (a, b, c) = (self.vector(a), self.vector(b), self.vector(c));
                 W::Vec(self.f.ins().bitselect(c, b, a))
+            }
+            W3::MulLowAddUH => {
+                let [a, b, c] = [a, b, c].map(|w| {
+                    let v = self.vector(w);
+                    self.as_type(I16X8, v)
+                });
+                let product = self.f.ins().imul(a, b);
+                W::Vec(self.f.ins().iadd(product, c))
             }
             W3::Perm | W3::PermR => {
                 let (a, b) = (self.vector(a), self.vector(b));
