@@ -316,6 +316,8 @@ pub mod consts {
     pub const POWERS_DOWN: usize = 22;
     /// What changes places in the three steps of [`super::TRANSPOSED`].
     pub const TRANSPOSED: usize = 23;
+    /// 15 in every word.
+    pub const W15: usize = 26;
 }
 
 /// An 8 x 8 matrix of bits changes rows and columns when bits of these masks change places with those so many to the left
@@ -364,6 +366,7 @@ pub fn emit(a: &mut Asm) -> Thunks {
         doubles(TRANSPOSED[0].1),
         doubles(TRANSPOSED[1].1),
         doubles(TRANSPOSED[2].1),
+        singles(15),
     ];
     more.iter().flatten().for_each(|&x| a.q(x));
     let align = |a: &mut Asm| {

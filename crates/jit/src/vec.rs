@@ -333,6 +333,19 @@ impl Emit<'_> {
                 }
                 self.a.movq_xr(d, RAX);
             }
+            W1::PopD | W1::ClzD | W1::CtzD => {
+                self.a.movq_rx(RAX, s);
+                self.a.pextrq(RCX, s);
+                for r in [RAX, RCX] {
+                    match op {
+                        W1::PopD => self.a.popcnt(r, r),
+                        W1::ClzD => self.a.lzcnt(true, r, r),
+                        _ => self.a.tzcnt(true, r, r),
+                    }
+                }
+                self.a.movq_xr(d, RAX);
+                self.a.pinsrq(d, RCX);
+            }
             W1::Gather => {
                 let mut from = s;
                 for (n, (by, _)) in TRANSPOSED.into_iter().enumerate() {
@@ -393,6 +406,7 @@ impl Emit<'_> {
                 self.a.v3i(0x66, 0x0f3a02, d, y, d, 10);
             }
             W2::ShlB | W2::ShrB | W2::SarB | W2::RotB => self.byte_shifts(op, d, x, y),
+            W2::ShlH | W2::ShrH | W2::SarH => self.halfword_shifts(op, d, x, y),
             W2::BitPermQ => {
                 let [low3, low4, low5, powers] =
                     [consts::LOW3, consts::LOW4, consts::LOW5, consts::POWERS_DOWN].map(|n| self.consts(n));
@@ -541,6 +555,27 @@ impl Emit<'_> {
         }
         self.a.vshi(0x71, 6, X(14), X(14), 8);
         self.a.v3(0x66, 0x0feb, d, d, X(14));
+    }
+
+    /// Shifts of halfwords by halfwords, modulo 16: as words.
+    fn halfword_shifts(&mut self, op: W2, d: X, x: X, y: X) {
+        let mask = self.consts(consts::W15);
+        let (widen, o) = match op {
+            W2::ShlH => (2, 0x47),
+            W2::ShrH => (2, 0x45),
+            _ => (4, 0x46),
+        };
+        // Even ones, then odd ones.
+        self.a.vshi(0x72, 2, X(15), y, 16);
+        self.a.vrip(0x66, 0x0fdb, X(15), X(15), mask);
+        self.a.vshi(0x72, widen, X(14), x, 16);
+        self.a.vex(1, 2, false, o, 14, 14, 15);
+        self.a.vshi(0x72, 6, X(14), X(14), 16);
+        self.a.vrip(0x66, 0x0fdb, X(15), y, mask);
+        self.a.vshi(0x72, 6, d, x, 16);
+        self.a.vshi(0x72, widen, d, d, 16);
+        self.a.vex(1, 2, false, o, d.0, d.0, 15);
+        self.a.v3i(0x66, 0x0f3a0e, d, d, X(14), 0xaa);
     }
 
     /// Shifts and rotates of elements by elements, modulo their width.

@@ -424,6 +424,12 @@ fn vector_integers_of_the_common_kind() {
         Vpkuhum,
         Vpkuwum,
         Vmladduhm,
+        Vslh,
+        Vsrh,
+        Vsrah,
+        Vpopcntd,
+        Vclzd,
+        Vctzd,
     ];
     common(&ops, 82, VSRS);
     programs_of(&ops, 83, VSRS, true);
@@ -435,16 +441,16 @@ fn vectors_in_loops() {
     use isa::Op::*;
     let ops = [
         Vbpermq, Vgbbd, Vslb, Vsrb, Vsrab, Vrlb, Vmuleub, Vmuloub, Vmulesb, Vmulosb, Vmuleuh, Vmulouh,
-        Vmulesh, Vmulosh, Vmladduhm, Vadduwm, Vaddubm, Vadduhm, Vaddudm, Vsububm, Vsubuhm, Vsubuwm, Vsubudm,
-        Vcmpequb, Vcmpequh, Vcmpequw, Vcmpequd, Vcmpgtub, Vcmpgtuh, Vcmpgtuw, Vcmpgtud, Vcmpgtsb, Vcmpgtsh,
-        Vcmpgtsw, Vcmpgtsd, Vcmpneb, Vcmpnezb, Vcmpnezh, Vcmpnezw, Vmaxub, Vmaxsh, Vmaxuw, Vminsb, Vminuh,
-        Vminsw, Vavgub, Vavguh, Vabsdub, Vabsduh, Vabsduw, Vmuluwm, Vmrghb, Vmrghh, Vmrghw, Vmrglb, Vmrglh,
-        Vmrglw, Vmrgew, Vmrgow, Vpkuhum, Vpkuwum, Vpkudum, Vspltb, Vsplth, Vspltw, Vspltisb, Vspltish,
-        Vspltisw, Vsldoi, Vperm, Vpermr, Vsel, Vshasigmaw, Vshasigmad, Xxland, Xxlor, Xxlxor, Xxlandc,
-        Xxlorc, Xxlnand, Xxlnor, Xxleqv, Xxsel, Xxpermdi, Xxspltw, Xxmrghw, Xxmrglw, Vnegw, Vnegd, Vextsb2w,
-        Vextsh2w, Vupkhsb, Vupkhsh, Vupkhsw, Vupklsb, Vupklsh, Vupklsw, Vclzlsbb, Vctzlsbb, Xxbrh, Xxbrw,
-        Xxbrd, Xxbrq, Lvsl, Lvsr, Mfvsrd, Mtvsrd, Mtvsrdd, Xsadddp, Xvadddp, Xvmuldp, Xvmaddadp, Xvnmsubmdp,
-        Vsrw, Vslh, Vrlw, Vrld, Vslo, Vsro,
+        Vmulesh, Vmulosh, Vmladduhm, Vsrh, Vsrah, Vpopcntd, Vclzd, Vctzd, Vadduwm, Vaddubm, Vadduhm, Vaddudm,
+        Vsububm, Vsubuhm, Vsubuwm, Vsubudm, Vcmpequb, Vcmpequh, Vcmpequw, Vcmpequd, Vcmpgtub, Vcmpgtuh,
+        Vcmpgtuw, Vcmpgtud, Vcmpgtsb, Vcmpgtsh, Vcmpgtsw, Vcmpgtsd, Vcmpneb, Vcmpnezb, Vcmpnezh, Vcmpnezw,
+        Vmaxub, Vmaxsh, Vmaxuw, Vminsb, Vminuh, Vminsw, Vavgub, Vavguh, Vabsdub, Vabsduh, Vabsduw, Vmuluwm,
+        Vmrghb, Vmrghh, Vmrghw, Vmrglb, Vmrglh, Vmrglw, Vmrgew, Vmrgow, Vpkuhum, Vpkuwum, Vpkudum, Vspltb,
+        Vsplth, Vspltw, Vspltisb, Vspltish, Vspltisw, Vsldoi, Vperm, Vpermr, Vsel, Vshasigmaw, Vshasigmad,
+        Xxland, Xxlor, Xxlxor, Xxlandc, Xxlorc, Xxlnand, Xxlnor, Xxleqv, Xxsel, Xxpermdi, Xxspltw, Xxmrghw,
+        Xxmrglw, Vnegw, Vnegd, Vextsb2w, Vextsh2w, Vupkhsb, Vupkhsh, Vupkhsw, Vupklsb, Vupklsh, Vupklsw,
+        Vclzlsbb, Vctzlsbb, Xxbrh, Xxbrw, Xxbrd, Xxbrq, Lvsl, Lvsr, Mfvsrd, Mtvsrd, Mtvsrdd, Xsadddp,
+        Xvadddp, Xvmuldp, Xvmaddadp, Xvnmsubmdp, Vsrw, Vslh, Vrlw, Vrld, Vslo, Vsro,
     ];
     let plain = &ops[..ops.len() - 13];
     for n in 0..4 {

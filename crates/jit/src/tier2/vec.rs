@@ -360,6 +360,15 @@ impl Lower<'_> {
         if let (W1::Not, W::Pair(hi, lo)) = (op, a) {
             return W::Pair(self.f.ins().bnot(hi), self.f.ins().bnot(lo));
         }
+        if matches!(op, W1::PopD | W1::ClzD | W1::CtzD) {
+            let (hi, lo) = self.halves(a);
+            let [hi, lo] = [hi, lo].map(|x| match op {
+                W1::PopD => self.f.ins().popcnt(x),
+                W1::ClzD => self.f.ins().clz(x),
+                _ => self.f.ins().ctz(x),
+            });
+            return W::Pair(hi, lo);
+        }
         self.want_vectors();
         let v = self.vector(a);
         let sign = |s: &mut Self, ty: Type| {
@@ -766,6 +775,7 @@ impl Lower<'_> {
         match op {
             W2::ShlW | W2::ShrW | W2::SarW | W2::RotW => self.shift_by(op, 32, a, b),
             W2::ShlD | W2::ShrD | W2::RotD => self.shift_by(op, 64, a, b),
+            W2::ShlH | W2::ShrH | W2::SarH => self.halfword_shifts(op, a, b),
             W2::Cipher | W2::CipherLast | W2::NcipherLast => {
                 // The host's byte 0 is the other end.
                 let (a, b) = (self.shuffled(a, a, reverse()), self.shuffled(b, b, reverse()));
@@ -789,6 +799,29 @@ impl Lower<'_> {
             }
             _ => None,
         }
+    }
+
+    /// Shifts of halfwords by halfwords, modulo 16: as words.
+    fn halfword_shifts(&mut self, op: W2, a: Value, b: Value) -> Option<Value> {
+        let n = match op {
+            W2::ShlH => piece::SHL_W,
+            W2::ShrH => piece::SHR_W,
+            _ => piece::SAR_W,
+        };
+        let every = u128::MAX / u128::from(u32::MAX);
+        let (low4, low16) = (self.constant(15 * every), self.constant(0xffff * every));
+        let mut parts = [a; 2];
+        for (odd, part) in [false, true].into_iter().zip(&mut parts) {
+            let x = self.halves_of(I32X4, a, odd, op == W2::SarH);
+            let by = if odd { b } else { self.shift(Opcode::Ushr, I32X4, b, 16) };
+            let by = self.bytes(by);
+            let by = self.f.ins().band(by, low4);
+            *part = self.piece(n, x, by)?;
+        }
+        let even = self.shift(Opcode::Ishl, I32X4, parts[0], 16);
+        let even = self.bytes(even);
+        let odd = self.f.ins().band(parts[1], low16);
+        Some(self.f.ins().bor(even, odd))
     }
 
     /// Shifts and rotates of elements of `bits` by elements, modulo their width.
