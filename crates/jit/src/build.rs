@@ -749,8 +749,8 @@ impl Builder for Emit<'_> {
     fn w3(&mut self, op: W3, a: W, b: W, c: W) -> W {
         self.wide3(op, a, b, c)
     }
-    fn w2_sat(&mut self, _: W2, _: W, _: W) -> W {
-        self.give_up_w()
+    fn w2_sat(&mut self, op: W2, a: W, b: W) -> W {
+        self.wide2_sat(op, a, b)
     }
     fn w3_sat(&mut self, _: W3, _: W, _: W, _: W) -> W {
         self.give_up_w()

@@ -318,6 +318,10 @@ pub mod consts {
     pub const TRANSPOSED: usize = 23;
     /// 15 in every word.
     pub const W15: usize = 26;
+    /// 255 in every halfword.
+    pub const H255: usize = 27;
+    /// 65535 in every word.
+    pub const W65535: usize = 28;
 }
 
 /// An 8 x 8 matrix of bits changes rows and columns when bits of these masks change places with those so many to the left
@@ -367,6 +371,8 @@ pub fn emit(a: &mut Asm) -> Thunks {
         doubles(TRANSPOSED[1].1),
         doubles(TRANSPOSED[2].1),
         singles(15),
+        singles(0x00ff_00ff),
+        singles(0xffff),
     ];
     more.iter().flatten().for_each(|&x| a.q(x));
     let align = |a: &mut Asm| {

@@ -3,8 +3,8 @@
 use isa::Lane;
 use isa::wide::{W1, W2, W3};
 
-use crate::asm::{Alu, R, RAX, RCX, RDX, Sh, X};
-use crate::emit::{Emit, W};
+use crate::asm::{Alu, Cc, R, RAX, RBP, RCX, RDX, Sh, X, m};
+use crate::emit::{Emit, W, st};
 use crate::thunk::{TRANSPOSED, consts};
 
 /// The SSE operation of `op` with d = a, s = b.
@@ -250,6 +250,67 @@ impl Emit<'_> {
             }
             _ => self.more2(op, a, b),
         }
+    }
+
+    /// Two operands, saturating: VSCR[SAT] is set if an element does.
+    pub(crate) fn wide2_sat(&mut self, op: W2, a: W, b: W) -> W {
+        if !self.avx {
+            return self.give_up_w();
+        }
+        // The operation, and the same without saturation.
+        let sum = match op {
+            W2::AddSatSB => Some((0x0fec, 0x0ffc)),
+            W2::AddSatUB => Some((0x0fdc, 0x0ffc)),
+            W2::AddSatSH => Some((0x0fed, 0x0ffd)),
+            W2::AddSatUH => Some((0x0fdd, 0x0ffd)),
+            W2::SubSatSB => Some((0x0fe8, 0x0ff8)),
+            W2::SubSatUB => Some((0x0fd8, 0x0ff8)),
+            W2::SubSatSH => Some((0x0fe9, 0x0ff9)),
+            W2::SubSatUH => Some((0x0fd9, 0x0ff9)),
+            _ => None,
+        };
+        let halves = matches!(op, W2::PackHSs | W2::PackHSu | W2::PackHUu);
+        let (shift, by) = if halves { (0x71, 8) } else { (0x72, 16) };
+        let (x, y) = (self.x(a), self.x(b));
+        let d = self.xalloc();
+        // X15: zero if no element saturates.
+        match op {
+            W2::PackHSs | W2::PackWSs => {
+                for (to, from) in [(X(15), x), (X(14), y)] {
+                    self.a.vshi(shift, 6, to, from, by);
+                    self.a.vshi(shift, 4, to, to, by);
+                    self.a.v3(0x66, 0x0fef, to, to, from);
+                }
+                self.a.v3(0x66, 0x0feb, X(15), X(15), X(14));
+                self.a.v3(0x66, if halves { 0x0f63 } else { 0x0f6b }, d, y, x);
+            }
+            W2::PackHSu | W2::PackWSu | W2::PackHUu | W2::PackWUu => {
+                let pack = if halves { 0x0f67 } else { 0x0f382b };
+                if matches!(op, W2::PackHUu | W2::PackWUu) {
+                    // The host takes them for signed.
+                    let most = self.consts(if halves { consts::H255 } else { consts::W65535 });
+                    let least = if halves { 0x0f383a } else { 0x0f383b };
+                    self.a.vrip(0x66, least, X(14), x, most);
+                    self.a.vrip(0x66, least, d, y, most);
+                    self.a.v3(0x66, pack, d, d, X(14));
+                } else {
+                    self.a.v3(0x66, pack, d, y, x);
+                }
+                self.a.v3(0x66, 0x0feb, X(15), x, y);
+                self.a.vshi(shift, 2, X(15), X(15), by);
+            }
+            _ => {
+                let Some((saturating, plain)) = sum else { return self.give_up_w() };
+                self.a.v3(0x66, saturating, d, x, y);
+                self.a.v3(0x66, plain, X(15), x, y);
+                self.a.v3(0x66, 0x0fef, X(15), X(15), d);
+            }
+        }
+        self.a.v3(0x66, 0x0f3817, X(15), X(0), X(15));
+        self.a.setcc(Cc::Ne, RAX);
+        self.writes();
+        self.a.alum8_to(Alu::Or, m(RBP, st!(vscr)), RAX);
+        W::Reg(d)
     }
 
     /// Three operands.

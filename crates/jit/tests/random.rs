@@ -430,9 +430,68 @@ fn vector_integers_of_the_common_kind() {
         Vpopcntd,
         Vclzd,
         Vctzd,
+        Vaddsbs,
+        Vaddubs,
+        Vaddshs,
+        Vadduhs,
+        Vsubsbs,
+        Vsububs,
+        Vsubshs,
+        Vsubuhs,
+        Vpkshss,
+        Vpkshus,
+        Vpkuhus,
+        Vpkswss,
+        Vpkswus,
+        Vpkuwus,
     ];
     common(&ops, 82, VSRS);
     programs_of(&ops, 83, VSRS, true);
+}
+
+/// One operation at a time on numbers about those where it begins to saturate, and whether it did.
+#[test]
+fn saturation_begins_where_it_should() {
+    use isa::Op::*;
+    let ops = [
+        Vaddsbs, Vaddubs, Vaddshs, Vadduhs, Vsubsbs, Vsububs, Vsubshs, Vsubuhs, Vpkshss, Vpkshus, Vpkuhus,
+        Vpkswss, Vpkswus, Vpkuwus,
+    ];
+    let mut r = Rng(89);
+    let mut p = Pair::new("power9", true);
+    for op in ops {
+        for _ in 0..count() {
+            let e = op.row().unwrap().enc;
+            // v2 = v0 op v1; mfvscr v3
+            let code = [e.value | 2 << 21 | 1 << 11, 4 << 26 | 3 << 21 | 1540, SC1];
+            let narrow = if matches!(op, Vpkswss | Vpkswus | Vpkuwus) { 16 } else { 8 };
+            // Most elements do not saturate.
+            let mut element = || match r.below(24) {
+                0 => 1 << (narrow - 1),
+                1 => 1 << narrow,
+                2 => (1u32 << (narrow - 1)).wrapping_neg() - 1,
+                3 => r.next() as u32,
+                4..8 => (1 << narrow) - 1,
+                8..12 => (1u32 << (narrow - 1)).wrapping_neg(),
+                12..16 => (1 << (narrow - 1)) - 1,
+                _ => 0,
+            };
+            let mut vector = || {
+                (0..128 / (2 * narrow)).fold(0, |v, _| {
+                    let ones = (1u128 << (2 * narrow)) - 1;
+                    v << (2 * narrow) | u128::from(element()) & ones
+                })
+            };
+            let (x, y) = (vector(), vector());
+            p.both(|c| {
+                (c.st.vsr[32], c.st.vsr[33], c.st.vscr) = (x, y, 0);
+                c.set_msr(c.st.msr | msr::VEC | msr::SF | msr::LE);
+            });
+            p.load(0x1_0000, &code);
+            let d = p.run(100).unwrap();
+            assert!(d.is_empty(), "{op:?} {x:#034x} {y:#034x}: {}", d.join("\n"));
+        }
+    }
 }
 
 /// What the second tier does with vectors, going round, with scalars in the same registers.
@@ -441,16 +500,18 @@ fn vectors_in_loops() {
     use isa::Op::*;
     let ops = [
         Vbpermq, Vgbbd, Vslb, Vsrb, Vsrab, Vrlb, Vmuleub, Vmuloub, Vmulesb, Vmulosb, Vmuleuh, Vmulouh,
-        Vmulesh, Vmulosh, Vmladduhm, Vsrh, Vsrah, Vpopcntd, Vclzd, Vctzd, Vadduwm, Vaddubm, Vadduhm, Vaddudm,
-        Vsububm, Vsubuhm, Vsubuwm, Vsubudm, Vcmpequb, Vcmpequh, Vcmpequw, Vcmpequd, Vcmpgtub, Vcmpgtuh,
-        Vcmpgtuw, Vcmpgtud, Vcmpgtsb, Vcmpgtsh, Vcmpgtsw, Vcmpgtsd, Vcmpneb, Vcmpnezb, Vcmpnezh, Vcmpnezw,
-        Vmaxub, Vmaxsh, Vmaxuw, Vminsb, Vminuh, Vminsw, Vavgub, Vavguh, Vabsdub, Vabsduh, Vabsduw, Vmuluwm,
-        Vmrghb, Vmrghh, Vmrghw, Vmrglb, Vmrglh, Vmrglw, Vmrgew, Vmrgow, Vpkuhum, Vpkuwum, Vpkudum, Vspltb,
-        Vsplth, Vspltw, Vspltisb, Vspltish, Vspltisw, Vsldoi, Vperm, Vpermr, Vsel, Vshasigmaw, Vshasigmad,
-        Xxland, Xxlor, Xxlxor, Xxlandc, Xxlorc, Xxlnand, Xxlnor, Xxleqv, Xxsel, Xxpermdi, Xxspltw, Xxmrghw,
-        Xxmrglw, Vnegw, Vnegd, Vextsb2w, Vextsh2w, Vupkhsb, Vupkhsh, Vupkhsw, Vupklsb, Vupklsh, Vupklsw,
-        Vclzlsbb, Vctzlsbb, Xxbrh, Xxbrw, Xxbrd, Xxbrq, Lvsl, Lvsr, Mfvsrd, Mtvsrd, Mtvsrdd, Xsadddp,
-        Xvadddp, Xvmuldp, Xvmaddadp, Xvnmsubmdp, Vsrw, Vslh, Vrlw, Vrld, Vslo, Vsro,
+        Vmulesh, Vmulosh, Vmladduhm, Vsrh, Vsrah, Vpopcntd, Vclzd, Vctzd, Vaddsbs, Vaddubs, Vaddshs, Vadduhs,
+        Vsubsbs, Vsububs, Vsubshs, Vsubuhs, Vpkshss, Vpkshus, Vpkuhus, Vpkswss, Vpkswus, Vpkuwus, Vadduwm,
+        Vaddubm, Vadduhm, Vaddudm, Vsububm, Vsubuhm, Vsubuwm, Vsubudm, Vcmpequb, Vcmpequh, Vcmpequw,
+        Vcmpequd, Vcmpgtub, Vcmpgtuh, Vcmpgtuw, Vcmpgtud, Vcmpgtsb, Vcmpgtsh, Vcmpgtsw, Vcmpgtsd, Vcmpneb,
+        Vcmpnezb, Vcmpnezh, Vcmpnezw, Vmaxub, Vmaxsh, Vmaxuw, Vminsb, Vminuh, Vminsw, Vavgub, Vavguh,
+        Vabsdub, Vabsduh, Vabsduw, Vmuluwm, Vmrghb, Vmrghh, Vmrghw, Vmrglb, Vmrglh, Vmrglw, Vmrgew, Vmrgow,
+        Vpkuhum, Vpkuwum, Vpkudum, Vspltb, Vsplth, Vspltw, Vspltisb, Vspltish, Vspltisw, Vsldoi, Vperm,
+        Vpermr, Vsel, Vshasigmaw, Vshasigmad, Xxland, Xxlor, Xxlxor, Xxlandc, Xxlorc, Xxlnand, Xxlnor,
+        Xxleqv, Xxsel, Xxpermdi, Xxspltw, Xxmrghw, Xxmrglw, Vnegw, Vnegd, Vextsb2w, Vextsh2w, Vupkhsb,
+        Vupkhsh, Vupkhsw, Vupklsb, Vupklsh, Vupklsw, Vclzlsbb, Vctzlsbb, Xxbrh, Xxbrw, Xxbrd, Xxbrq, Lvsl,
+        Lvsr, Mfvsrd, Mtvsrd, Mtvsrdd, Xsadddp, Xvadddp, Xvmuldp, Xvmaddadp, Xvnmsubmdp, Vsrw, Vslh, Vrlw,
+        Vrld, Vslo, Vsro,
     ];
     let plain = &ops[..ops.len() - 13];
     for n in 0..4 {

@@ -590,8 +590,8 @@ impl Builder for Lower<'_> {
     fn cr6_from_mask(&mut self, w: W) {
         self.mask_to_cr6(w);
     }
-    fn w2_sat(&mut self, _: W2, _: W, _: W) -> W {
-        self.fail_w()
+    fn w2_sat(&mut self, op: W2, a: W, b: W) -> W {
+        self.wide2_sat(op, a, b)
     }
     fn w3_sat(&mut self, _: W3, _: W, _: W, _: W) -> W {
         self.fail_w()

@@ -11,7 +11,7 @@ use isa::Lane;
 use isa::audit::audit;
 use isa::wide::{W1, W2, W3};
 
-use super::lower::{Field, Lower};
+use super::lower::{Field, Lower, st};
 use super::region::Region;
 use crate::thunk::{TRANSPOSED, piece, powers};
 use crate::vec::SIGMA;
@@ -845,6 +845,63 @@ impl Lower<'_> {
                 Some(self.f.ins().bor(x, y))
             }
         }
+    }
+
+    /// Two operands, saturating: VSCR[SAT] is set if an element does.
+    pub(super) fn wide2_sat(&mut self, op: W2, a: W, b: W) -> W {
+        self.want_vectors();
+        let (x, y) = (self.vector(a), self.vector(b));
+        let Some((v, over)) = self.saturated(op, x, y) else { return self.fail_w() };
+        let over = self.bytes(over);
+        let any = self.f.ins().vany_true(over);
+        let any = self.f.ins().uextend(I64, any);
+        let sat = self.state_load8(st!(vscr));
+        let sat = self.f.ins().bor(sat, any);
+        self.state_store8(st!(vscr), sat);
+        W::Vec(v)
+    }
+
+    /// The result of an operation that saturates, and what is zero if no element does.
+    fn saturated(&mut self, op: W2, a: Value, b: Value) -> Option<(Value, Value)> {
+        use W2::*;
+        let ty = match op {
+            AddSatSB | AddSatUB | SubSatSB | SubSatUB => I8X16,
+            AddSatSH | AddSatUH | SubSatSH | SubSatUH | PackHSs | PackHSu | PackHUu => I16X8,
+            PackWSs | PackWSu | PackWUu => I32X4,
+            _ => return None,
+        };
+        let (a, b) = (self.as_type(ty, a), self.as_type(ty, b));
+        let by = ty.lane_bits() / 2;
+        Some(match op {
+            AddSatSB | AddSatUB | AddSatSH | AddSatUH | SubSatSB | SubSatUB | SubSatSH | SubSatUH => {
+                let (v, plain) = match op {
+                    AddSatSB | AddSatSH => (self.f.ins().sadd_sat(a, b), self.f.ins().iadd(a, b)),
+                    AddSatUB | AddSatUH => (self.f.ins().uadd_sat(a, b), self.f.ins().iadd(a, b)),
+                    SubSatSB | SubSatSH => (self.f.ins().ssub_sat(a, b), self.f.ins().isub(a, b)),
+                    _ => (self.f.ins().usub_sat(a, b), self.f.ins().isub(a, b)),
+                };
+                (v, self.f.ins().bxor(v, plain))
+            }
+            PackHSs | PackWSs => {
+                let [x, y] = [a, b].map(|v| {
+                    let narrow = self.halves_of(ty, v, true, true);
+                    self.f.ins().bxor(narrow, v)
+                });
+                (self.f.ins().snarrow(b, a), self.f.ins().bor(x, y))
+            }
+            _ => {
+                let both = self.f.ins().bor(a, b);
+                let over = self.shift(Opcode::Ushr, ty, both, by);
+                let (mut x, mut y) = (a, b);
+                if matches!(op, PackHUu | PackWUu) {
+                    // The host takes them for signed.
+                    let most = self.constant(u128::MAX / ((1 << ty.lane_bits()) - 1) * ((1 << by) - 1));
+                    let most = self.as_type(ty, most);
+                    (x, y) = (self.f.ins().umin(a, most), self.f.ins().umin(b, most));
+                }
+                (self.f.ins().unarrow(y, x), over)
+            }
+        })
     }
 
     /// Three operands.
