@@ -321,6 +321,7 @@ impl Emit<'_> {
                 let y = self.x2(0x0fdb, b, c);
                 self.x2(0x0feb, n, y)
             }
+            W3::MulSumUB | W3::MulSumMB | W3::MulSumSH | W3::MulSumUH => self.product_sums(op, a, b, c),
             W3::MulLowAddUH => {
                 let product = self.x2(0x0fd5, a, b);
                 self.x2(0x0ffd, product, c)
@@ -343,6 +344,42 @@ impl Emit<'_> {
             }
             _ => self.give_up_w(),
         }
+    }
+
+    /// Products of the elements of words, and a third word: their sum.
+    fn product_sums(&mut self, op: W3, a: W, b: W, c: W) -> W {
+        if !self.avx {
+            return self.give_up_w();
+        }
+        let (x, y, z) = (self.x(a), self.x(b), self.x(c));
+        let d = self.xalloc();
+        match op {
+            // The host adds neighbours.
+            W3::MulSumSH => self.a.v3(0x66, 0x0ff5, d, x, y),
+            W3::MulSumUH => {
+                self.a.vshi(0x72, 2, X(15), x, 16);
+                self.a.vshi(0x72, 2, X(14), y, 16);
+                self.a.v3(0x66, 0x0f3840, X(15), X(15), X(14));
+                for (to, from) in [(d, x), (X(14), y)] {
+                    self.a.vshi(0x72, 6, to, from, 16);
+                    self.a.vshi(0x72, 2, to, to, 16);
+                }
+                self.a.v3(0x66, 0x0f3840, d, d, X(14));
+                self.a.v3(0x66, 0x0ffe, d, d, X(15));
+            }
+            _ => {
+                let signed = op == W3::MulSumMB;
+                self.bytes_of(X(15), x, false, signed);
+                self.bytes_of(X(14), y, false, false);
+                self.a.v3(0x66, 0x0ff5, X(15), X(15), X(14));
+                self.bytes_of(d, x, true, signed);
+                self.bytes_of(X(14), y, true, false);
+                self.a.v3(0x66, 0x0ff5, d, d, X(14));
+                self.a.v3(0x66, 0x0ffe, d, d, X(15));
+            }
+        }
+        self.a.v3(0x66, 0x0ffe, d, d, z);
+        W::Reg(d)
     }
 
     /// Operations that need AVX2 or more than a table row.

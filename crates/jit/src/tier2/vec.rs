@@ -916,6 +916,29 @@ impl Lower<'_> {
                 let (a, b, c) = (self.vector(a), self.vector(b), self.vector(c));
                 W::Vec(self.f.ins().bitselect(c, b, a))
             }
+            W3::MulSumUB | W3::MulSumMB | W3::MulSumSH | W3::MulSumUH => {
+                let [a, b, c] = [a, b, c].map(|w| self.vector(w));
+                let signed = op == W3::MulSumSH;
+                let mut sum = self.as_type(I32X4, c);
+                let halves: &[(bool, bool)] = match op {
+                    W3::MulSumUB | W3::MulSumMB => {
+                        &[(false, false), (false, true), (true, false), (true, true)]
+                    }
+                    _ => &[(false, false), (true, true)],
+                };
+                for &(outer, inner) in halves {
+                    let [x, y] = [(a, signed || op == W3::MulSumMB), (b, signed)].map(|(v, signed)| {
+                        if matches!(op, W3::MulSumSH | W3::MulSumUH) {
+                            return self.halves_of(I32X4, v, outer, signed);
+                        }
+                        let v = self.halves_of(I16X8, v, inner, signed);
+                        self.halves_of(I32X4, v, outer, signed)
+                    });
+                    let product = self.f.ins().imul(x, y);
+                    sum = self.f.ins().iadd(sum, product);
+                }
+                W::Vec(sum)
+            }
             W3::MulLowAddUH => {
                 let [a, b, c] = [a, b, c].map(|w| {
                     let v = self.vector(w);
