@@ -423,6 +423,10 @@ impl Asm<'_> {
     pub fn shcl(&mut self, op: Sh, w: bool, d: R) {
         self.rr(0, w, 0xd3, op as u8, d.0, false);
     }
+    /// `d` shifted left (right) by CL, with what comes in from `s` (shld, shrd).
+    pub fn shift_in(&mut self, left: bool, d: R, s: R) {
+        self.rr(0, true, if left { 0x0fa5 } else { 0x0fad }, s.0, d.0, false);
+    }
     /// Rotate the low 16 bits by 8.
     pub fn swap16(&mut self, d: R) {
         self.rr(0x66, false, 0xc1, 0, d.0, false);

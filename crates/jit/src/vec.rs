@@ -469,11 +469,10 @@ impl Emit<'_> {
         if let (W2::ShaSigmaW | W2::ShaSigmaD, W::Imm(n)) = (op, b) {
             return self.sigma(op == W2::ShaSigmaW, a, n as u32);
         }
-        if let (W2::ShlQ | W2::ShrQ | W2::RotQ, W::Imm(n)) = (op, b) {
+        if let (W2::ShlQ | W2::ShrQ | W2::RotQ, W::Imm(n)) = (op, b)
+            && n % 8 == 0
+        {
             let (n, s) = (n as u8 & 127, self.x(a));
-            if n % 8 != 0 {
-                return self.give_up_w();
-            }
             let d = self.xalloc();
             match op {
                 W2::ShlQ => self.a.vshi(0x73, 7, d, s, n / 8),
@@ -505,6 +504,7 @@ impl Emit<'_> {
             }
             W2::ShlB | W2::ShrB | W2::SarB | W2::RotB => self.byte_shifts(op, d, x, y),
             W2::ShlH | W2::ShrH | W2::SarH => self.halfword_shifts(op, d, x, y),
+            W2::ShlQ | W2::ShrQ => self.quad_shift(op == W2::ShlQ, d, x, y),
             W2::BitPermQ => {
                 let [low3, low4, low5, powers] =
                     [consts::LOW3, consts::LOW4, consts::LOW5, consts::POWERS_DOWN].map(|n| self.consts(n));
@@ -624,6 +624,24 @@ impl Emit<'_> {
             self.a.vshi(0x71, 6, d, s, 8);
         }
         self.a.vshi(0x71, if signed { 4 } else { 2 }, d, from, 8);
+    }
+
+    /// Shifts of quadwords, modulo 128.
+    fn quad_shift(&mut self, left: bool, d: X, x: X, y: X) {
+        self.a.movq_rx(RCX, y);
+        self.a.movq_rx(RAX, x);
+        self.a.pextrq(RDX, x);
+        let (to, from) = if left { (RDX, RAX) } else { (RAX, RDX) };
+        self.a.shift_in(left, to, from);
+        self.a.shcl(if left { Sh::Shl } else { Sh::Shr }, true, from);
+        // From 64 on the one is what is left of the other, which is zero.
+        self.a.alui(Alu::And, false, RCX, 64);
+        self.a.cmov(Cc::Ne, to, from);
+        self.a.shi(Sh::Shr, false, RCX, 6);
+        self.a.alui(Alu::Sub, true, RCX, 1);
+        self.a.alu(Alu::And, true, from, RCX);
+        self.a.movq_xr(d, RAX);
+        self.a.pinsrq(d, RDX);
     }
 
     /// Shifts and rotates of bytes by bytes, modulo 8: as products of halfwords.

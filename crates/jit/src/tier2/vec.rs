@@ -471,6 +471,9 @@ impl Lower<'_> {
         {
             return w;
         }
+        if matches!(op, W2::ShlQ | W2::ShrQ) {
+            return self.quad_shift(op == W2::ShlQ, a, b);
+        }
         let (x, y) = (self.vector(a), self.vector(b));
         if op == W2::BitPermQ {
             return self.bits_of(x, y);
@@ -718,6 +721,26 @@ impl Lower<'_> {
         });
         let even = self.shift(Opcode::Ishl, I16X8, even, 8);
         self.f.ins().bor(even, odd)
+    }
+
+    /// Shifts of quadwords, modulo 128.
+    fn quad_shift(&mut self, left: bool, a: W, b: W) -> W {
+        let ((hi, lo), n) = (self.halves(a), self.halves(b).1);
+        let (to, from) = if left { (hi, lo) } else { (lo, hi) };
+        // One, and the rest of 63: a shift by 64 does nothing.
+        let rest = self.f.ins().bxor_imm_u(n, 63);
+        let (to, over, from) = if left {
+            let over = self.f.ins().ushr_imm_u(from, 1);
+            (self.f.ins().ishl(to, n), self.f.ins().ushr(over, rest), self.f.ins().ishl(from, n))
+        } else {
+            let over = self.f.ins().ishl_imm_u(from, 1);
+            (self.f.ins().ushr(to, n), self.f.ins().ishl(over, rest), self.f.ins().ushr(from, n))
+        };
+        let to = self.f.ins().bor(to, over);
+        let (big, zero) = (self.f.ins().band_imm_u(n, 64), self.iconst(0));
+        let to = self.f.ins().select(big, from, to);
+        let from = self.f.ins().select(big, zero, from);
+        if left { W::Pair(to, from) } else { W::Pair(from, to) }
     }
 
     /// `vbpermq`
