@@ -660,26 +660,8 @@ impl Lower<'_> {
             }
             W2::MulW => self.f.ins().imul(a, b),
             W2::ShlB | W2::ShrB | W2::SarB | W2::RotB => self.byte_shifts(op, a, b),
-            W2::MulEvenUB | W2::MulOddUB => {
-                let odd = op == W2::MulOddUB;
-                let (p, q) = (self.halves_of(I16X8, a, odd, false), self.halves_of(I16X8, b, odd, false));
-                self.f.ins().imul(p, q)
-            }
-            W2::MulEvenSB | W2::MulOddSB => {
-                let odd = op == W2::MulOddSB;
-                let (p, q) = (self.halves_of(I16X8, a, odd, true), self.halves_of(I16X8, b, odd, true));
-                self.f.ins().imul(p, q)
-            }
-            W2::MulEvenUH | W2::MulOddUH => {
-                let odd = op == W2::MulOddUH;
-                let (p, q) = (self.halves_of(I32X4, a, odd, false), self.halves_of(I32X4, b, odd, false));
-                self.f.ins().imul(p, q)
-            }
-            W2::MulEvenSH | W2::MulOddSH => {
-                let odd = op == W2::MulOddSH;
-                let (p, q) = (self.halves_of(I32X4, a, odd, true), self.halves_of(I32X4, b, odd, true));
-                self.f.ins().imul(p, q)
-            }
+            W2::MulEvenUB | W2::MulEvenSB | W2::MulEvenUH | W2::MulEvenSH => self.products(op, false, a, b),
+            W2::MulOddUB | W2::MulOddSB | W2::MulOddUH | W2::MulOddSH => self.products(op, true, a, b),
             _ => return None,
         })
     }
@@ -689,6 +671,15 @@ impl Lower<'_> {
         let by = ty.lane_bits() / 2;
         let v = if odd { self.shift(Opcode::Ishl, ty, v, by) } else { v };
         self.shift(if signed { Opcode::Sshr } else { Opcode::Ushr }, ty, v, by)
+    }
+
+    /// Products of the odd (even) halves of elements.
+    fn products(&mut self, op: W2, odd: bool, a: Value, b: Value) -> Value {
+        let bytes = matches!(op, W2::MulEvenUB | W2::MulEvenSB | W2::MulOddUB | W2::MulOddSB);
+        let signed = matches!(op, W2::MulEvenSB | W2::MulEvenSH | W2::MulOddSB | W2::MulOddSH);
+        let ty = if bytes { I16X8 } else { I32X4 };
+        let (a, b) = (self.halves_of(ty, a, odd, signed), self.halves_of(ty, b, odd, signed));
+        self.f.ins().imul(a, b)
     }
 
     /// A table of eight bytes, looked up by the low three bits of bytes.
